@@ -1,0 +1,72 @@
+"""The program `analyticsctl`: its global options and its list of commands."""
+
+from typing import Annotated
+
+import typer
+
+from server.ctl import (
+    demo,
+    facts,
+    import_employees,
+    jobs,
+    login,
+    models,
+    predict,
+    runs,
+    tenant,
+    train,
+)
+from server.ctl.connection import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, Options
+from server.ctl.program import CtlGroup
+
+_HELP = f"""Client of the analytics service.
+
+Tenant commands use the stored token of profile `tenant`, commands about the platform (train, run, runs, info) that of
+profile `operator`. Global options may stand anywhere on the line.
+
+Configuration: the file $ANALYTICSCTL_CONFIG, else $ANALYTICS_DATA_DIR/analyticsctl.json (.data by default), else
+~/.config/analyticsctl/config.json; the address is {DEFAULT_ADDRESS} when nothing else is said.
+
+Exit codes: 0 done; 1 refused or failed on the server; 2 wrong usage or a bad input file; 3 the server cannot be reached.
+"""
+
+app = typer.Typer(cls=CtlGroup, help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+
+@app.callback()
+def root(  # noqa: PLR0913 - one argument per global option
+    ctx: typer.Context,
+    *,
+    address: Annotated[str, typer.Option(envvar="ANALYTICSCTL_ADDRESS", help="host:port of the server.")] = "",
+    profile: Annotated[str, typer.Option(envvar="ANALYTICSCTL_PROFILE", help="Name of the stored token to use.")] = "",
+    token: Annotated[str, typer.Option(envvar="ANALYTICSCTL_TOKEN", help="Token to use instead of a stored one.", show_envvar=True)] = "",
+    ca: Annotated[
+        str, typer.Option(envvar="ANALYTICSCTL_CA", help="PEM file of the server's certificate authority, or `system`; turns TLS on.")
+    ] = "",
+    timeout: Annotated[
+        float, typer.Option(envvar="ANALYTICSCTL_TIMEOUT", min=0.1, max=600, help="Deadline of a call in seconds.")
+    ] = DEFAULT_TIMEOUT,
+) -> None:
+    """Keep the global options for the command."""
+    ctx.obj = Options(address, profile, token, ca, timeout)
+
+
+imports = typer.Typer(no_args_is_help=True, help="Load facts from files.")
+imports.command("employees")(import_employees.employees)
+app.add_typer(imports, name="import")
+app.command("train")(train.train)
+app.command("models")(models.models)
+app.command("predict")(predict.predict)
+app.command("jobs")(jobs.jobs)
+app.command("job")(jobs.job)
+app.command("cancel")(jobs.cancel)
+app.command("watch")(jobs.watch)
+app.command("runs")(runs.runs)
+app.command("run")(runs.run)
+app.command("info")(runs.info)
+app.add_typer(facts.app, name="facts")
+app.add_typer(tenant.profile_app, name="profile")
+app.add_typer(tenant.switches_app, name="switches")
+app.command("audit")(tenant.audit)
+app.command("login")(login.login)
+app.command("demo")(demo.demo)

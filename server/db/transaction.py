@@ -1,0 +1,64 @@
+"""What a transaction offers: statements, and wake-ups that leave only after the commit.
+
+`ReadTx` and `Tx` are different types so that a signature says whether a function may write. Neither can commit: that is
+the helper's part in `server.db.database`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import CursorResult, Executable, Row
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    # Rows and parameters of any statement: their shape is known only to the store that wrote it.
+    Record: TypeAlias = Row[Any]
+    Parameters: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+class ReadTx:
+    """A transaction in which nothing is written."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Wrap an open transaction."""
+        self._connection = connection
+
+    async def one(self, statement: Executable, parameters: Parameters | None = None) -> Record:
+        """Return the single row of the result; anything but one row is a programming error."""
+        return (await self._execute(statement, parameters)).one()
+
+    async def first(self, statement: Executable, parameters: Parameters | None = None) -> Record | None:
+        """Return the first row, or None."""
+        return (await self._execute(statement, parameters)).first()
+
+    async def all(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[Record]:
+        """Return all rows."""
+        return (await self._execute(statement, parameters)).all()
+
+    async def _execute(self, statement: Executable, parameters: Parameters | None) -> CursorResult[Any]:
+        return await self._connection.execute(statement, parameters)
+
+
+class Tx(ReadTx):
+    """A transaction that may write."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """Wrap an open transaction."""
+        super().__init__(connection)
+        self._wakes: dict[str, None] = {}
+
+    async def run(self, statement: Executable, parameters: Parameters | None = None) -> int:
+        """Execute a statement and return how many rows it changed."""
+        return (await self._execute(statement, parameters)).rowcount
+
+    def wake(self, topic: str) -> None:
+        """Ring `topic` once the transaction has committed; a rollback forgets it."""
+        self._wakes[topic] = None
+
+    @property
+    def wakes(self) -> tuple[str, ...]:
+        """Topics to ring after the commit."""
+        return tuple(self._wakes)

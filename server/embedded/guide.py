@@ -1,0 +1,60 @@
+"""What `make run` prints when everything is up: a token and lines to paste into another shell."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+_SERVICE = "analytics.v1.AnalyticsService"
+_EMPLOYEE = {
+    "department": "Sales",
+    "job_role": "Sales Executive",
+    "monthly_income": 5993,
+    "years_at_company": 6,
+    "job_level": 2,
+    "over_time": True,
+    "business_travel": "BUSINESS_TRAVEL_RARELY",
+    "distance_from_home": 1,
+    "education_level": 2,
+    "education_field": "Life Sciences",
+    "environment_satisfaction": 2,
+    "job_involvement": 3,
+    "job_satisfaction": 4,
+    "relationship_satisfaction": 1,
+    "work_life_balance": 1,
+    "performance_rating": 3,
+    "companies_worked": 8,
+    "salary_hike_percent": 11,
+    "stock_option_level": 0,
+    "total_working_years": 8,
+    "trainings_last_year": 0,
+    "years_in_current_role": 4,
+    "years_since_promotion": 0,
+    "years_with_manager": 5,
+}
+_REQUEST = {"model_type": "MODEL_TYPE_TURNOVER_PREDICTION", "turnover": {"attributes": _EMPLOYEE}}
+# The first `jobId` of the answer becomes the next request; sed is everywhere, jq is not.
+_TO_NEXT_REQUEST = """sed -n 's/^  "jobId": "\\([^"]*\\)".*/{"job_id": "\\1", "wait": "30s"}/p'"""
+
+
+def lines_to_paste(address: str, token: str) -> list[str]:
+    """Return shell lines that work as they are: list services, list models, ask for a prediction, wait for its result."""
+    grpcurl = shlex.quote(_grpcurl())
+    call = f'{grpcurl} -plaintext -H "authorization: Bearer $TOKEN"'
+    request = shlex.quote(json.dumps(_REQUEST))
+    predict = f"{call} -d {request} {address} {_SERVICE}/RequestPrediction"
+    return [
+        f"export TOKEN={token}",
+        f"{call} {address} list",
+        f"{call} {address} {_SERVICE}/ListModels",
+        predict,
+        f"{predict} | {_TO_NEXT_REQUEST} | {call} -d @ {address} {_SERVICE}/GetPredictionJob",
+    ]
+
+
+def _grpcurl() -> str:
+    beside = Path(sys.executable).parent / "grpcurl"
+    return str(beside) if beside.exists() else shutil.which("grpcurl") or "grpcurl"

@@ -1,0 +1,226 @@
+"""From named values to the matrix the trees read, and back from a matrix column to the feature it came from.
+
+Numbers stay as they are, booleans become 0 and 1, a category becomes one 0/1 column for each of its frequent values.
+What always holds: fitting looks at the features only, never at the labels, and what was fitted is plain JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from server.ml.schema import FeatureKind, FeatureSchema, FeatureSpec, FeatureValue, category_key
+
+Matrix = npt.NDArray[np.float32]
+Table = dict[str, npt.NDArray[np.float64] | npt.NDArray[np.object_]]
+"""A column per feature: float64 with NaN for absent, or for a category text with None for absent."""
+
+MINIMUM_ROWS = 20
+"""A category, or the absence of a feature, is learned from at least this many rows; a rarer one would be memorized."""
+
+
+class Band(StrEnum):
+    """Where a value lies among the training values, coarse on purpose."""
+
+    MISSING = "missing"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CATEGORY = "category"
+
+
+class EncoderInvalid(ValueError):
+    """The JSON is not an encoder of this schema."""
+
+
+def table(schema: FeatureSchema, columns: Mapping[str, Sequence[FeatureValue | None]]) -> Table:
+    """The schema's columns as arrays.
+
+    Args:
+        schema: which columns to take, and how to read them.
+        columns: clean values by feature, all of one length; None for absent, and a feature left out is absent throughout.
+
+    Raises:
+        ValueError: the columns have different lengths, there are none, or one is not a feature.
+
+    """
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) != 1 or not set(columns) <= set(schema.names):
+        msg = "columns are features of the schema, at least one, all of one length"
+        raise ValueError(msg)
+    rows = lengths.pop()
+    return {feature.name: _array(feature, columns.get(feature.name), rows) for feature in schema.features}
+
+
+def rows_of(data: Table, rows: npt.NDArray[np.intp]) -> Table:
+    """The given rows of a table."""
+    return {name: column[rows] for name, column in data.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureEncoding:
+    """What was learned of one feature.
+
+    Args:
+        feature: the feature.
+        categories: frequent values of a category, sorted; each has a column.
+        neutral: what stands for an absent number or boolean while absence is too rare to be learned from: the median.
+        absence_learned: whether at least `MINIMUM_ROWS` training rows lacked the feature.
+        terciles: the values that part the training values into thirds; None when there were none.
+
+    """
+
+    feature: FeatureSpec
+    categories: tuple[str, ...] = ()
+    neutral: float = math.nan
+    absence_learned: bool = False
+    terciles: tuple[float, float] | None = None
+
+    @property
+    def width(self) -> int:
+        """Number of matrix columns."""
+        return len(self.categories) if self.feature.kind is FeatureKind.CATEGORY else 1
+
+    def fill(self, column: npt.NDArray[np.float64] | npt.NDArray[np.object_], out: Matrix) -> None:
+        """Write this feature's matrix columns into `out` (n, width).
+
+        An absent value becomes NaN, for which the trees learned a branch, only if training rows lacked it too.
+        Otherwise a tree would send it down an arbitrary branch (that of the largest values, in practice), so it becomes
+        neutral: the median, or no category at all.
+        """
+        if self.feature.kind is FeatureKind.CATEGORY:
+            for position, category in enumerate(self.categories):
+                out[:, position] = column == category
+            if self.absence_learned:
+                out[column == None] = np.nan  # noqa: E711 - elementwise on an object array
+            return
+        out[:, 0] = column
+        if not self.absence_learned:
+            out[np.isnan(out[:, 0]), 0] = self.neutral
+
+    def band(self, value: FeatureValue | None) -> Band:
+        """Where a value lies.
+
+        A third may be empty when many values are equal: a value that both borders share is MEDIUM.
+        """
+        if value is None:
+            return Band.MISSING
+        if not self.feature.is_numeric or isinstance(value, str):
+            return Band.CATEGORY
+        if self.terciles is None:
+            return Band.MEDIUM
+        lower, upper = self.terciles
+        if value < lower or (value == lower and lower < upper):
+            return Band.LOW
+        return Band.HIGH if value > upper else Band.MEDIUM
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A fitted encoding of all features of a schema, in schema order."""
+
+    features: tuple[FeatureEncoding, ...]
+
+    @classmethod
+    def fit(cls, schema: FeatureSchema, data: Table) -> Encoder:
+        """Learn frequent categories, medians and terciles from the rows of a table."""
+        return cls(tuple(_fit(feature, data[feature.name]) for feature in schema.features))
+
+    def transform(self, data: Table) -> Matrix:
+        """The matrix (n, width), float32, of a table's rows."""
+        rows = len(next(iter(data.values())))
+        matrix = np.empty((rows, self.width), dtype=np.float32)
+        start = 0
+        for encoding in self.features:
+            encoding.fill(data[encoding.feature.name], matrix[:, start : start + encoding.width])
+            start += encoding.width
+        return matrix
+
+    @property
+    def width(self) -> int:
+        """Number of matrix columns."""
+        return sum(encoding.width for encoding in self.features)
+
+    @property
+    def origin(self) -> tuple[int, ...]:
+        """For each matrix column the position in `features` of the feature it came from."""
+        return tuple(position for position, encoding in enumerate(self.features) for _ in range(encoding.width))
+
+    def to_json(self) -> dict[str, object]:
+        """A plain value for JSON; `from_json` reads it back, given the schema."""
+        return {
+            encoding.feature.name: {
+                "categories": list(encoding.categories),
+                "neutral": None if math.isnan(encoding.neutral) else encoding.neutral,
+                "absence_learned": encoding.absence_learned,
+                "terciles": None if encoding.terciles is None else list(encoding.terciles),
+            }
+            for encoding in self.features
+        }
+
+    @classmethod
+    def from_json(cls, schema: FeatureSchema, data: object) -> Encoder:
+        """Read what `to_json` wrote.
+
+        Raises:
+            EncoderInvalid: it is something else, or of another schema.
+
+        """
+        if not isinstance(data, Mapping) or set(data) != set(schema.names):
+            msg = "an encoder has an entry for each feature of its schema"
+            raise EncoderInvalid(msg)
+        return cls(tuple(_read(feature, data[feature.name]) for feature in schema.features))
+
+
+def _array(
+    feature: FeatureSpec, column: Sequence[FeatureValue | None] | None, rows: int
+) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
+    if feature.kind is FeatureKind.CATEGORY:
+        texts = np.full(rows, None, dtype=np.object_)
+        if column is not None:
+            texts[:] = [None if value is None else category_key(str(value)) for value in column]
+        return texts
+    return np.full(rows, np.nan) if column is None else np.array(column, dtype=np.float64)
+
+
+def _fit(feature: FeatureSpec, column: npt.NDArray[np.float64] | npt.NDArray[np.object_]) -> FeatureEncoding:
+    if feature.kind is FeatureKind.CATEGORY:
+        counts: Counter[str | None] = Counter(column.tolist())
+        absent = counts.pop(None, 0)
+        frequent = sorted(text for text, count in counts.items() if text is not None and count >= MINIMUM_ROWS)
+        return FeatureEncoding(feature, tuple(frequent), absence_learned=absent >= MINIMUM_ROWS)
+    numbers = column.astype(np.float64)
+    present = numbers[~np.isnan(numbers)]
+    if not present.size:
+        return FeatureEncoding(feature, absence_learned=True)
+    # An observed value and not a mean of two: the median of booleans and of levels is one of them.
+    neutral = float(np.quantile(present, 0.5, method="lower"))
+    terciles = None
+    if feature.is_numeric:
+        low, high = np.quantile(present, [1 / 3, 2 / 3])
+        terciles = (float(low), float(high))
+    return FeatureEncoding(feature, (), neutral, numbers.size - present.size >= MINIMUM_ROWS, terciles)
+
+
+def _read(feature: FeatureSpec, item: object) -> FeatureEncoding:
+    msg = f"{feature.name}: not an encoding"
+    if not isinstance(item, Mapping):
+        raise EncoderInvalid(msg)
+    categories, neutral = item.get("categories"), item.get("neutral")
+    learned, terciles = item.get("absence_learned"), item.get("terciles")
+    if not isinstance(categories, list) or not all(isinstance(text, str) for text in categories) or not isinstance(learned, bool):
+        raise EncoderInvalid(msg)
+    if not isinstance(neutral, int | float | None) or not isinstance(terciles, list | None):
+        raise EncoderInvalid(msg)
+    borders = None
+    if terciles is not None:
+        if len(terciles) != 2 or not all(isinstance(border, int | float) for border in terciles):  # noqa: PLR2004 - two borders part thirds
+            raise EncoderInvalid(msg)
+        borders = (float(terciles[0]), float(terciles[1]))
+    return FeatureEncoding(feature, tuple(categories), math.nan if neutral is None else float(neutral), learned, borders)

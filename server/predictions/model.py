@@ -1,0 +1,159 @@
+"""A prediction job and its result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NewType
+
+from server.registry.model import ModelType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from uuid import UUID
+
+    from server.identity import JobId, ModelId, OrgId
+
+InputHash = NewType("InputHash", bytes)
+"""SHA-256 of the canonical (RFC 8785) input, 32 bytes."""
+
+FeatureValue = float | int | bool | str
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+TERMINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.RUNNING: frozenset({JobState.QUEUED, JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}),
+    JobState.COMPLETED: frozenset(),
+    # Asked for again: a new generation of the same job.
+    JobState.FAILED: frozenset({JobState.QUEUED}),
+    JobState.CANCELLED: frozenset({JobState.QUEUED}),
+}
+
+
+class Direction(StrEnum):
+    """Which way a feature moved a score."""
+
+    INCREASES = "INCREASES"
+    DECREASES = "DECREASES"
+
+
+class Band(StrEnum):
+    """Where a value lies among the training rows."""
+
+    MISSING = "MISSING"
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+    CATEGORY = "CATEGORY"
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one feature added to the log-odds of a score; never its value."""
+
+    feature: str
+    direction: Direction
+    contribution: float
+    band: Band
+
+
+@dataclass(frozen=True, slots=True)
+class TurnoverResult:
+    """Probability that an employee leaves within a year, with what moved it.
+
+    `score` and `confidence` are calibrated probabilities; confidence is that of the likelier outcome, 0.5 to 1.
+    """
+
+    score: float
+    predicted_to_leave: bool
+    confidence: float
+    contributions: tuple[Contribution, ...]
+    model_was_drifting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """Why a job did not complete: a reason of `server.errors.Reason` and a sentence without input values."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionJob:
+    """A job as its tenant sees it."""
+
+    job_id: JobId
+    model_id: ModelId
+    model_type: ModelType
+    model_version: str
+    input_hash: InputHash
+    state: JobState
+    schedule_time: datetime
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    attempt: int
+    revision: int
+    generation: int
+    failure: JobFailure | None
+    result: TurnoverResult | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to insert."""
+
+    job_id: JobId
+    model_id: ModelId
+    model_type: ModelType
+    model_version: str
+    input_hash: InputHash
+    schedule_time: datetime | None
+    requested_by: str
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A claimed start of a job, as the dispatcher hands it to a worker; says nothing of input or result."""
+
+    org: OrgId
+    job_id: JobId
+    generation: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A start that a worker acknowledged: only the holder of `token` may finish it."""
+
+    org: OrgId
+    job_id: JobId
+    token: UUID
+    model_id: ModelId
+    model_type: ModelType
+    generation: int
+    attempt: int
+    traceparent: str
+
+
+QUEUED_TOPIC = "predictions"
+"""Rings when a job was queued or a slot became free."""
+
+
+def topic(job_id: JobId) -> str:
+    """Name of the bell that rings when a job changes."""
+    return f"prediction:{job_id}"

@@ -1,0 +1,246 @@
+"""All SQL of prediction jobs that runs inside one tenant; the dispatcher's SQL is in `server.predictions.dispatch.store`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Row, func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from server.db import now
+from server.identity import JobId, ModelId
+from server.predictions.model import (
+    QUEUED_TOPIC,
+    InputHash,
+    JobFailure,
+    JobState,
+    Lease,
+    PredictionJob,
+    topic,
+)
+from server.predictions.results import from_json, to_json
+from server.predictions.tables import prediction_jobs
+from server.registry.model import ModelType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+    from typing import Any
+    from uuid import UUID
+
+    from server.db import ReadTx, Tx
+    from server.identity import OrgId
+    from server.predictions.model import NewJob, Start, TurnoverResult
+
+_columns = prediction_jobs.c
+
+
+async def get(tx: ReadTx, org: OrgId, job_id: JobId) -> PredictionJob | None:
+    """Return a job of the organization."""
+    row = await tx.first(select(prediction_jobs).where(_columns.org_id == org, _columns.job_id == job_id))
+    return None if row is None else _job(row)
+
+
+async def twin(tx: ReadTx, org: OrgId, model_id: ModelId, input_hash: InputHash) -> PredictionJob | None:
+    """Return the job of an identical input for the same model version."""
+    row = await tx.first(
+        select(prediction_jobs).where(_columns.org_id == org, _columns.model_id == model_id, _columns.input_hash == input_hash)
+    )
+    return None if row is None else _job(row)
+
+
+async def page(
+    tx: ReadTx, org: OrgId, model_type: ModelType | None, state: JobState | None, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[PredictionJob]:
+    """Return at most `limit` jobs, newest first, older than the cursor `before`."""
+    query = (
+        select(prediction_jobs).where(_columns.org_id == org).order_by(_columns.created_at.desc(), _columns.job_id.desc()).limit(limit)
+    )
+    if model_type is not None:
+        query = query.where(_columns.model_type == model_type)
+    if state is not None:
+        query = query.where(_columns.state == state)
+    if before is not None:
+        query = query.where(tuple_(_columns.created_at, _columns.job_id) < tuple_(*before))
+    return [_job(row) for row in await tx.all(query)]
+
+
+async def waiting(tx: ReadTx, org: OrgId, limit: int) -> int:
+    """Count the organization's queued jobs, up to `limit`."""
+    queued = select(_columns.job_id).where(_columns.org_id == org, _columns.state == JobState.QUEUED).limit(limit).subquery()
+    count: int = (await tx.one(select(func.count()).select_from(queued))).count
+    return count
+
+
+async def insert_queued(tx: Tx, org: OrgId, job: NewJob) -> PredictionJob | None:
+    """Queue a new job; None when an identical input was faster."""
+    statement = (
+        insert(prediction_jobs)
+        .values(
+            org_id=org,
+            job_id=job.job_id,
+            model_id=job.model_id,
+            model_type=job.model_type,
+            model_version=job.model_version,
+            input_hash=job.input_hash,
+            generation=1,
+            state=JobState.QUEUED,
+            schedule_time=now() if job.schedule_time is None else func.greatest(job.schedule_time, now()),
+            created_at=now(),
+            attempt=0,
+            crashes=0,
+            revision=1,
+            requested_by=job.requested_by,
+            traceparent=job.traceparent,
+            acknowledged=False,
+        )
+        .on_conflict_do_nothing()
+        .returning(prediction_jobs)
+    )
+    row = await tx.first(statement)
+    tx.wake(QUEUED_TOPIC)
+    return None if row is None else _job(row)
+
+
+async def rearm(tx: Tx, org: OrgId, ended: PredictionJob, job: NewJob) -> PredictionJob | None:
+    """Queue a FAILED or CANCELLED job again as its next generation; None when another request was faster."""
+    statement = (
+        update(prediction_jobs)
+        .where(_columns.org_id == org, _columns.job_id == ended.job_id, _columns.generation == ended.generation)
+        .where(_columns.state.in_([JobState.FAILED, JobState.CANCELLED]))
+        .values(
+            state=JobState.QUEUED,
+            generation=_columns.generation + 1,
+            schedule_time=now() if job.schedule_time is None else func.greatest(job.schedule_time, now()),
+            created_at=now(),
+            started_at=None,
+            completed_at=None,
+            attempt=0,
+            crashes=0,
+            revision=_columns.revision + 1,
+            requested_by=job.requested_by,
+            traceparent=job.traceparent,
+            acknowledged=False,
+            error_reason=None,
+            error_message=None,
+        )
+        .returning(prediction_jobs)
+    )
+    row = await tx.first(statement)
+    tx.wake(QUEUED_TOPIC)
+    tx.wake(topic(ended.job_id))
+    return None if row is None else _job(row)
+
+
+async def cancel(tx: Tx, org: OrgId, job_id: JobId) -> PredictionJob | None:
+    """End an unfinished job as CANCELLED; None when it is unknown or has ended."""
+    statement = (
+        update(prediction_jobs)
+        .where(_columns.org_id == org, _columns.job_id == job_id, _columns.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        .values(
+            state=JobState.CANCELLED,
+            completed_at=now(),
+            revision=_columns.revision + 1,
+            lease_token=None,
+            lease_until=None,
+            error_reason="CANCELLED",
+            error_message="cancelled by a caller",
+        )
+        .returning(prediction_jobs)
+    )
+    row = await tx.first(statement)
+    tx.wake(QUEUED_TOPIC)
+    tx.wake(topic(job_id))
+    return None if row is None else _job(row)
+
+
+async def acknowledge(tx: Tx, start: Start, hold: timedelta) -> Lease | None:
+    """Take over a claimed start; None when it is not (or no longer) this start, or was taken already."""
+    statement = (
+        update(prediction_jobs)
+        .where(
+            _columns.org_id == start.org,
+            _columns.job_id == start.job_id,
+            _columns.generation == start.generation,
+            _columns.attempt == start.attempt,
+            _columns.state == JobState.RUNNING,
+            _columns.acknowledged.is_(False),
+        )
+        .values(acknowledged=True, lease_until=now() + hold)
+        .returning(_columns.lease_token, _columns.model_id, _columns.model_type, _columns.traceparent)
+    )
+    row = await tx.first(statement)
+    if row is None:
+        return None
+    return Lease(
+        start.org,
+        start.job_id,
+        row.lease_token,
+        ModelId(row.model_id),
+        ModelType(row.model_type),
+        start.generation,
+        start.attempt,
+        row.traceparent,
+    )
+
+
+async def renew(tx: Tx, lease: Lease, hold: timedelta) -> bool:
+    """Extend a lease; False when it is somebody else's by now."""
+    return await _change(tx, lease, lease_until=now() + hold)
+
+
+async def complete(tx: Tx, lease: Lease, result: TurnoverResult) -> bool:
+    """End a job with its result; False when the lease is somebody else's by now."""
+    return await _end(tx, lease, state=JobState.COMPLETED, result=to_json(result))
+
+
+async def fail(tx: Tx, lease: Lease, failure: JobFailure) -> bool:
+    """End a job with an error; False when the lease is somebody else's by now."""
+    return await _end(tx, lease, state=JobState.FAILED, error_reason=failure.reason, error_message=failure.message)
+
+
+async def requeue(tx: Tx, lease: Lease, delay: timedelta) -> bool:
+    """Hand a job back to be started again after `delay`; False when the lease is somebody else's by now."""
+    tx.wake(QUEUED_TOPIC)
+    tx.wake(topic(lease.job_id))
+    return await _change(
+        tx,
+        lease,
+        state=JobState.QUEUED,
+        schedule_time=now() + delay,
+        revision=_columns.revision + 1,
+        lease_token=None,
+        lease_until=None,
+        acknowledged=False,
+    )
+
+
+async def _end(tx: Tx, lease: Lease, **values: object) -> bool:
+    tx.wake(QUEUED_TOPIC)
+    tx.wake(topic(lease.job_id))
+    return await _change(tx, lease, completed_at=now(), revision=_columns.revision + 1, lease_token=None, lease_until=None, **values)
+
+
+async def _change(tx: Tx, lease: Lease, **values: object) -> bool:
+    mine = (_columns.org_id == lease.org) & (_columns.job_id == lease.job_id) & (_columns.lease_token == lease.token)
+    return bool(await tx.run(update(prediction_jobs).where(mine, _columns.state == JobState.RUNNING).values(**values)))
+
+
+def _job(row: Row[Any]) -> PredictionJob:
+    return PredictionJob(
+        job_id=JobId(row.job_id),
+        model_id=ModelId(row.model_id),
+        model_type=ModelType(row.model_type),
+        model_version=row.model_version,
+        input_hash=InputHash(bytes(row.input_hash)),
+        state=JobState(row.state),
+        schedule_time=row.schedule_time,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        attempt=row.attempt,
+        revision=row.revision,
+        generation=row.generation,
+        failure=None if row.error_reason is None else JobFailure(row.error_reason, row.error_message or ""),
+        result=None if row.result is None else from_json(row.result),
+    )

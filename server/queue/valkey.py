@@ -1,0 +1,79 @@
+"""The connection to Valkey: lazy, bounded in time, and with one kind of failure."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TIMEOUT_SECONDS = 0.8
+
+
+class QueueUnavailable(Exception):
+    """Valkey did not answer in time or not at all."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the client library's failures into `QueueUnavailable`."""
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise QueueUnavailable(str(error)) from error
+
+
+class Valkey:
+    """Short-lived values and messages."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare the pool; the first use connects."""
+        self.client = Redis.from_url(
+            url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, health_check_interval=30, retry_on_timeout=False
+        )
+
+    async def put(self, key: str, value: bytes, ttl_seconds: int) -> None:
+        """Keep `value` for `ttl_seconds`."""
+        with translated():
+            await self.client.set(key, value, ex=ttl_seconds)
+
+    async def get(self, key: str) -> bytes | None:
+        """Return a kept value."""
+        with translated():
+            value: bytes | None = await self.client.get(key)
+            return value
+
+    async def forget(self, *keys: str) -> None:
+        """Drop kept values."""
+        with translated():
+            await self.client.delete(*keys)
+
+    async def extend(self, keys: list[str], ttl_seconds: int) -> None:
+        """Let kept values live for `ttl_seconds` from now on."""
+        with translated():
+            async with self.client.pipeline(transaction=False) as pipeline:
+                for key in keys:
+                    pipeline.expire(key, ttl_seconds)
+                await pipeline.execute()
+
+    async def publish(self, channel: str, message: str) -> None:
+        """Send a message to whoever listens now."""
+        with translated():
+            await self.client.publish(channel, message)
+
+    async def ping(self) -> bool:
+        """Whether Valkey answers."""
+        try:
+            with translated():
+                await self.client.ping()
+        except QueueUnavailable:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self.client.aclose()

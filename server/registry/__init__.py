@@ -1,0 +1,5 @@
+"""Model versions, their artifacts and which of them is active.
+
+At most one version per shared model type is ACTIVE, by a partial unique index; versions change state only along
+`model.TRANSITIONS`; an artifact is bytes with a SHA-256 that is checked whenever it is loaded.
+"""

@@ -1,0 +1,101 @@
+"""What a model version is and which ways it may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from server.identity import ModelId
+
+    # Parsed JSON written by our own code: metrics, feature schemas, calibration.
+    Json = Mapping[str, object]
+
+
+class ModelType(StrEnum):
+    """The four shared model types."""
+
+    TURNOVER_PREDICTION = "turnover_prediction"
+    SPEND_FORECASTING = "spend_forecasting"
+    CONTRACT_RISK = "contract_risk"
+    PERFORMANCE_PREDICTION = "performance_prediction"
+
+
+class ModelState(StrEnum):
+    """Where a version stands."""
+
+    TRAINING = "TRAINING"
+    ACTIVE = "ACTIVE"
+    DEPRECATED = "DEPRECATED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Semantic version of a model."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def parse(cls, text: str) -> Version:
+        """Read `1.2.3`."""
+        major, minor, patch = (int(part) for part in text.split("."))
+        return cls(major, minor, patch)
+
+    def next_minor(self) -> Version:
+        """Return the version of a retraining on the same feature schema."""
+        return Version(self.major, self.minor + 1, 0)
+
+    def next_major(self) -> Version:
+        """Return the version after a change of the feature schema."""
+        return Version(self.major + 1, 0, 0)
+
+    def __str__(self) -> str:
+        """Write `1.2.3`."""
+        return f"{self.major}.{self.minor}.{self.patch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A registered version without its artifact."""
+
+    model_id: ModelId
+    name: str
+    type: ModelType
+    version: str
+    state: ModelState
+    training_cutoff: datetime
+    metrics: Json
+    schema: Json
+    training_rows: int
+    artifact_sha256: str
+    created_at: datetime
+    activated_at: datetime | None
+    failure_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What scoring needs: the booster as UBJSON, and the card (encoder, calibration) that goes with it."""
+
+    content: bytes
+    sha256: str
+    card: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A freshly trained version, to be registered."""
+
+    type: ModelType
+    training_cutoff: datetime
+    metrics: Json
+    schema: Json
+    training_rows: int
+    artifact: Artifact

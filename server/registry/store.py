@@ -1,0 +1,126 @@
+"""All SQL of models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Row, insert, select, tuple_, update
+
+from server.db import now
+from server.identity import ModelId
+from server.registry.model import Artifact, Model, ModelState, ModelType
+from server.registry.tables import shared_model_artifacts, shared_models
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from typing import Any
+    from uuid import UUID
+
+    from server.db import ReadTx, Tx
+    from server.registry.model import Candidate
+
+_models = shared_models.c
+
+
+async def active(tx: ReadTx, model_type: ModelType) -> Model | None:
+    """Return the active version of a shared type."""
+    row = await tx.first(select(shared_models).where(_models.type == model_type, _models.state == ModelState.ACTIVE))
+    return None if row is None else _model(row)
+
+
+async def get(tx: ReadTx, model_id: ModelId) -> Model | None:
+    """Return a version."""
+    row = await tx.first(select(shared_models).where(_models.model_id == model_id))
+    return None if row is None else _model(row)
+
+
+async def artifact(tx: ReadTx, model_id: ModelId) -> Artifact | None:
+    """Return what scoring with a version needs."""
+    joined = shared_model_artifacts.join(shared_models)
+    row = await tx.first(
+        select(shared_model_artifacts.c.content, shared_model_artifacts.c.card, _models.artifact_sha256)
+        .select_from(joined)
+        .where(_models.model_id == model_id)
+    )
+    return None if row is None else Artifact(bytes(row.content), row.artifact_sha256, row.card)
+
+
+async def page(
+    tx: ReadTx, model_type: ModelType | None, state: ModelState | None, before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[Model]:
+    """Return at most `limit` versions, newest first, older than the cursor `before`."""
+    query = select(shared_models).order_by(_models.created_at.desc(), _models.model_id.desc()).limit(limit)
+    if model_type is not None:
+        query = query.where(_models.type == model_type)
+    if state is not None:
+        query = query.where(_models.state == state)
+    if before is not None:
+        query = query.where(tuple_(_models.created_at, _models.model_id) < tuple_(*before))
+    return [_model(row) for row in await tx.all(query)]
+
+
+async def versions(tx: ReadTx, model_type: ModelType) -> Sequence[str]:
+    """Return every version ever registered of a type."""
+    return [row.version for row in await tx.all(select(_models.version).where(_models.type == model_type))]
+
+
+async def add(tx: Tx, model_id: ModelId, name: str, version: str, candidate: Candidate) -> None:
+    """Register a candidate, TRAINING, with its artifact."""
+    await tx.run(
+        insert(shared_models).values(
+            model_id=model_id,
+            name=name,
+            type=candidate.type,
+            version=version,
+            state=ModelState.TRAINING,
+            training_cutoff=candidate.training_cutoff,
+            metrics=dict(candidate.metrics),
+            schema=dict(candidate.schema),
+            training_rows=candidate.training_rows,
+            artifact_sha256=candidate.artifact.sha256,
+            created_at=now(),
+        )
+    )
+    await tx.run(
+        insert(shared_model_artifacts).values(model_id=model_id, content=candidate.artifact.content, card=dict(candidate.artifact.card))
+    )
+
+
+async def swap_active(tx: Tx, model_type: ModelType, model_id: ModelId) -> None:
+    """Make a TRAINING version the active one; the one before becomes DEPRECATED in the same transaction."""
+    await tx.run(
+        update(shared_models).where(_models.type == model_type, _models.state == ModelState.ACTIVE).values(state=ModelState.DEPRECATED)
+    )
+    await tx.run(
+        update(shared_models)
+        .where(_models.model_id == model_id, _models.state == ModelState.TRAINING)
+        .values(state=ModelState.ACTIVE, activated_at=now())
+    )
+
+
+async def fail(tx: Tx, model_id: ModelId, reason: str) -> None:
+    """Mark a TRAINING version as FAILED."""
+    await tx.run(
+        update(shared_models)
+        .where(_models.model_id == model_id, _models.state == ModelState.TRAINING)
+        .values(state=ModelState.FAILED, failure_reason=reason)
+    )
+
+
+def _model(row: Row[Any]) -> Model:
+    return Model(
+        model_id=ModelId(row.model_id),
+        name=row.name,
+        type=ModelType(row.type),
+        version=row.version,
+        state=ModelState(row.state),
+        training_cutoff=row.training_cutoff,
+        metrics=row.metrics,
+        schema=row.schema,
+        training_rows=row.training_rows,
+        artifact_sha256=row.artifact_sha256,
+        created_at=row.created_at,
+        activated_at=row.activated_at,
+        failure_reason=row.failure_reason,
+    )

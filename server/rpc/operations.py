@@ -1,0 +1,125 @@
+"""OperationsService: background jobs and what this server is."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from analytics.admin.v1 import operations_service_pb2 as pb
+
+from server.db import about
+from server.errors import Reason, not_found
+from server.identity import ModelId, RunId
+from server.registry import store as registry
+from server.rpc.origins import uuid
+from server.rpc.pages import page_of
+from server.rpc.request_hash import request_hash
+from server.rpc.watches import follow
+from server.schedule import store
+from server.schedule.model import Run, RunState, topic
+from server.schedule.run_now import Order, run_now
+from server.training.model import TRAIN
+from server.wire.models import model_type
+from server.wire.runs import run_message, run_state_filter
+from server.wire.times import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from server.app import App
+    from server.db import ReadTx
+    from server.registry.model import Model
+    from server.rpc.call import Call
+
+_LOOK_EVERY_SECONDS = 2.0
+_STARTED = datetime.now(UTC)
+
+
+class OperationRpcs:
+    """For operators; reads no tenant data."""
+
+    def __init__(self, app: App) -> None:
+        """Serve from `app`."""
+        self._app = app
+
+    async def run_job(self, request: pb.RunJobRequest, call: Call) -> pb.RunJobResponse:
+        """Queue a run."""
+        order = Order(
+            job=TRAIN,
+            scope=model_type(request.train.model_type).value,
+            user=call.caller.user_id,
+            request_id=request.request_id,
+            request_hash=request_hash(request),
+            traceparent=call.traceparent,
+        )
+        async with self._app.db.platform() as tx:
+            run = await run_now(tx, order, uuid4())
+            return pb.RunJobResponse(run=run_message(run, await _model(tx, run)))
+
+    async def get_job_run(self, request: pb.GetJobRunRequest, call: Call) -> pb.GetJobRunResponse:
+        """Read a run."""
+        del call
+        run, model = await self._load(RunId(uuid(request.run_id)))
+        return pb.GetJobRunResponse(run=run_message(run, model))
+
+    async def list_job_runs(self, request: pb.ListJobRunsRequest, call: Call) -> pb.ListJobRunsResponse:
+        """List runs, newest first."""
+        page = page_of(self._app.settings, call, request)
+        async with self._app.db.platform() as tx:
+            runs = await store.page(tx, run_state_filter(request.state), page.before, page.size + 1)
+            shown, token = page.cut(runs, lambda run: (run.created_at, run.run_id))
+            messages = [run_message(run, await _model(tx, run)) for run in shown]
+        return pb.ListJobRunsResponse(runs=messages, next_page_token=token)
+
+    async def watch_job_run(self, request: pb.WatchJobRunRequest, call: Call) -> AsyncIterator[pb.WatchJobRunResponse]:
+        """Stream the revisions of a run."""
+        run_id = RunId(uuid(request.run_id))
+        with self._app.bell.waiting(topic(run_id)) as changed:
+            runs = follow(
+                lambda: self._run(run_id),
+                lambda run: run.state in (RunState.COMPLETED, RunState.FAILED),
+                changed,
+                call.draining,
+                after_revision=request.after_revision,
+                look_every=_LOOK_EVERY_SECONDS,
+            )
+            async for run in runs:
+                if run is None:
+                    yield pb.WatchJobRunResponse(heartbeat=True)
+                else:
+                    async with self._app.db.platform() as tx:
+                        model = await _model(tx, run)
+                    yield pb.WatchJobRunResponse(run=run_message(run, model))
+
+    async def get_service_info(self, request: pb.GetServiceInfoRequest, call: Call) -> pb.GetServiceInfoResponse:
+        """Say what this server is."""
+        del request, call
+        async with self._app.db.platform() as tx:
+            schema, database = await about.revisions(tx)
+        return pb.GetServiceInfoResponse(
+            version=importlib.metadata.version("analytics-service"),
+            schema_revision=schema,
+            database_version=database,
+            queue_reachable=await self._app.valkey.ping(),
+            start_time=timestamp(_STARTED),
+        )
+
+    async def _run(self, run_id: RunId) -> Run:
+        async with self._app.db.platform() as tx:
+            run = await store.get(tx, run_id)
+        if run is None:
+            raise not_found(Reason.JOB_RUN_NOT_FOUND, "job_run", str(run_id))
+        return run
+
+    async def _load(self, run_id: RunId) -> tuple[Run, Model | None]:
+        run = await self._run(run_id)
+        async with self._app.db.platform() as tx:
+            return run, await _model(tx, run)
+
+
+async def _model(tx: ReadTx, run: Run) -> Model | None:
+    """Return the version that a training registered."""
+    model_id = (run.result or {}).get("model_id")
+    return await registry.get(tx, ModelId(uuid(model_id))) if isinstance(model_id, str) else None

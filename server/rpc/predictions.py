@@ -1,0 +1,201 @@
+"""AnalyticsService: predictions."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from analytics.v1 import predictions_pb2 as pb
+
+from server.errors import AnalyticsError, Kind, Reason, invalid_argument, not_found
+from server.identity import JobId
+from server.predictions import store
+from server.predictions.cancel import cancel_prediction
+from server.predictions.request import Accepted, Prepared, accept, keep_input, prepare
+from server.queue import QueueUnavailable
+from server.rpc.once import earlier_answer, once
+from server.rpc.origins import origin, uuid
+from server.rpc.pages import page_of
+from server.rpc.status import to_status_proto
+from server.rpc.watches import either, follow
+from server.wire.models import model_type_filter
+from server.wire.predictions import ended, job_message, job_state_filter, wanted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from server.app import App
+    from server.db import Tx
+    from server.predictions.model import PredictionJob
+    from server.predictions.request import Wanted
+    from server.rpc.call import Call
+
+MAX_AHEAD = timedelta(hours=24)
+MAX_BATCH = 500
+
+
+class PredictionRpcs:
+    """Request, read, list, cancel and watch prediction jobs."""
+
+    def __init__(self, app: App) -> None:
+        """Serve from `app`."""
+        self._app = app
+
+    async def request_prediction(self, request: pb.RequestPredictionRequest, call: Call) -> pb.RequestPredictionResponse:
+        """Accept a request; see the contract."""
+        earlier = await earlier_answer(self._app, call, request, pb.RequestPredictionResponse)
+        if earlier is not None:
+            return earlier
+        asked = _checked(wanted(request), "schedule_time")
+        async with self._app.read(call.caller.org) as tx:
+            prepared = await prepare(tx, origin(call), asked, call.traceparent)
+        await self._keep(prepared, call)
+
+        async def act(tx: Tx) -> pb.RequestPredictionResponse:
+            return _accepted(await accept(tx, origin(call), prepared, self._app.settings.prediction_backlog_per_org))
+
+        return await once(self._app, call, request, pb.RequestPredictionResponse, act)
+
+    async def batch_request_predictions(
+        self, request: pb.BatchRequestPredictionsRequest, call: Call
+    ) -> pb.BatchRequestPredictionsResponse:
+        """Accept or refuse each item by itself."""
+        earlier = await earlier_answer(self._app, call, request, pb.BatchRequestPredictionsResponse)
+        if earlier is not None:
+            return earlier
+        outcomes = await self._prepare_each(request.predictions, call)
+        for outcome in outcomes:
+            if isinstance(outcome, Prepared):
+                await self._keep(outcome, call)
+
+        async def act(tx: Tx) -> pb.BatchRequestPredictionsResponse:
+            items = await self._accept_each(tx, outcomes, call)
+            return pb.BatchRequestPredictionsResponse(items=items)
+
+        return await once(self._app, call, request, pb.BatchRequestPredictionsResponse, act)
+
+    async def get_prediction_job(self, request: pb.GetPredictionJobRequest, call: Call) -> pb.GetPredictionJobResponse:
+        """Read a job, waiting for its end if asked to."""
+        job_id = JobId(uuid(request.job_id))
+        job = await self._load(job_id, call)
+        seconds = request.wait.ToTimedelta().total_seconds()
+        if seconds > 0 and not ended(job.state):
+            job = await self._wait_for_end(job_id, call, min(seconds, call.remaining() - _ANSWER_MARGIN_SECONDS))
+        return pb.GetPredictionJobResponse(job=job_message(job))
+
+    async def list_prediction_jobs(self, request: pb.ListPredictionJobsRequest, call: Call) -> pb.ListPredictionJobsResponse:
+        """List jobs, newest first."""
+        page = page_of(self._app.settings, call, request)
+        async with self._app.read(call.caller.org) as tx:
+            jobs = await store.page(
+                tx,
+                call.caller.org,
+                model_type_filter(request.model_type),
+                job_state_filter(request.state),
+                page.before,
+                page.size + 1,
+            )
+        shown, token = page.cut(jobs, lambda job: (job.created_at, job.job_id))
+        return pb.ListPredictionJobsResponse(jobs=[job_message(job) for job in shown], next_page_token=token)
+
+    async def cancel_prediction_job(self, request: pb.CancelPredictionJobRequest, call: Call) -> pb.CancelPredictionJobResponse:
+        """Cancel a job."""
+        job_id = JobId(uuid(request.job_id))
+
+        async def act(tx: Tx) -> pb.CancelPredictionJobResponse:
+            return pb.CancelPredictionJobResponse(job=job_message(await cancel_prediction(tx, origin(call), job_id)))
+
+        return await once(self._app, call, request, pb.CancelPredictionJobResponse, act)
+
+    async def watch_prediction_job(self, request: pb.WatchPredictionJobRequest, call: Call) -> AsyncIterator[pb.WatchPredictionJobResponse]:
+        """Stream the revisions of a job."""
+        job_id = JobId(uuid(request.job_id))
+        with self._app.watched.watching(call.caller.org, job_id) as changed:
+            jobs = follow(
+                lambda: self._load(job_id, call),
+                lambda job: ended(job.state),
+                changed,
+                call.draining,
+                after_revision=request.after_revision,
+            )
+            async for job in jobs:
+                if job is None:
+                    yield pb.WatchPredictionJobResponse(heartbeat=True)
+                else:
+                    yield pb.WatchPredictionJobResponse(job=job_message(job))
+
+    async def _load(self, job_id: JobId, call: Call) -> PredictionJob:
+        async with self._app.read(call.caller.org) as tx:
+            job = await store.get(tx, call.caller.org, job_id)
+        if job is None:
+            raise not_found(Reason.PREDICTION_JOB_NOT_FOUND, "prediction_job", str(job_id))
+        return job
+
+    async def _wait_for_end(self, job_id: JobId, call: Call, seconds: float) -> PredictionJob:
+        """Return the job once it ended, or as it stands after `seconds` or on shutdown."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + seconds
+        with self._app.watched.watching(call.caller.org, job_id) as changed:
+            while True:
+                changed.clear()
+                job = await self._load(job_id, call)
+                if ended(job.state) or clock() >= until or call.draining.is_set():
+                    return job
+                await either(changed, call.draining, max(until - clock(), 0.0))
+
+    async def _keep(self, prepared: Prepared, call: Call) -> None:
+        if prepared.answered:
+            return
+        try:
+            await keep_input(self._app.inputs, origin(call), prepared)
+        except QueueUnavailable as error:
+            raise AnalyticsError(
+                Kind.UNAVAILABLE, Reason.QUEUE_UNAVAILABLE, "the queue cannot be reached; nothing was accepted, retry", retry_after=1.0
+            ) from error
+
+    async def _prepare_each(self, inputs: Sequence[pb.PredictionInput], call: Call) -> list[Prepared | AnalyticsError]:
+        outcomes: list[Prepared | AnalyticsError] = []
+        async with self._app.read(call.caller.org) as tx:
+            for index, item in enumerate(inputs):
+                prefix = f"predictions[{index}]."
+                try:
+                    asked = _checked(wanted(item, prefix), f"{prefix}schedule_time")
+                    outcomes.append(await prepare(tx, origin(call), asked, call.traceparent))
+                except AnalyticsError as error:
+                    outcomes.append(error)
+        return outcomes
+
+    async def _accept_each(
+        self, tx: Tx, outcomes: Sequence[Prepared | AnalyticsError], call: Call
+    ) -> list[pb.BatchRequestPredictionsItem]:
+        items = [pb.BatchRequestPredictionsItem() for _ in outcomes]
+        prepared = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Prepared)]
+        # Two batches with the same inputs insert them in the same order, so neither waits for the other in a circle.
+        for index, ready in sorted(prepared, key=lambda pair: pair[1].new.input_hash):
+            try:
+                accepted = await accept(tx, origin(call), ready, self._app.settings.prediction_backlog_per_org)
+            except AnalyticsError as error:
+                items[index].error.CopyFrom(to_status_proto(error))
+            else:
+                items[index].accepted.CopyFrom(_accepted(accepted))
+        for item, outcome in zip(items, outcomes, strict=True):
+            if isinstance(outcome, AnalyticsError):
+                item.error.CopyFrom(to_status_proto(outcome))
+        return items
+
+
+_ANSWER_MARGIN_SECONDS = 0.1
+"""Kept from a wait so that the answer still arrives before the caller's deadline."""
+
+
+def _accepted(accepted: Accepted) -> pb.RequestPredictionResponse:
+    return pb.RequestPredictionResponse(
+        job_id=str(accepted.job.job_id), deduplicated=accepted.deduplicated, job=job_message(accepted.job)
+    )
+
+
+def _checked(asked: Wanted, path: str) -> Wanted:
+    if asked.schedule_time is not None and asked.schedule_time > datetime.now(UTC) + MAX_AHEAD:
+        raise invalid_argument(path, "is more than 24 hours ahead")
+    return asked

@@ -1,0 +1,82 @@
+"""Streams that follow a resource: first as it stands, then once per revision, a heartbeat when nothing happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from server.errors import AnalyticsError, Kind, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+HEARTBEAT_SECONDS = 20.0
+_RETRY_SECONDS = 1.0
+
+
+class Revised(Protocol):
+    """Something with a revision that grows with every change."""
+
+    @property
+    def revision(self) -> int:
+        """The number of its last change."""
+
+
+Item = TypeVar("Item", bound=Revised)
+
+
+async def follow(  # noqa: PLR0913 - what to follow, and when to look
+    load: Callable[[], Awaitable[Item]],
+    ended: Callable[[Item], bool],
+    changed: asyncio.Event,
+    draining: asyncio.Event,
+    *,
+    after_revision: int,
+    look_every: float = HEARTBEAT_SECONDS,
+) -> AsyncIterator[Item | None]:
+    """Yield each newer revision of what `load` returns, None as a heartbeat, and stop once `ended`.
+
+    Looks when `changed` is set and at least every `look_every` seconds. An item that ended is yielded even when
+    `after_revision` has seen it, so that a resumed watch learns of the end.
+
+    Raises:
+        AnalyticsError: SERVER_DRAINING when the server shuts down; the client resumes elsewhere.
+
+    """
+    clock = asyncio.get_running_loop().time
+    seen, last_sign = after_revision, clock()
+    while True:
+        changed.clear()
+        item = await load()
+        if item.revision > seen or ended(item):
+            seen, last_sign = item.revision, clock()
+            yield item
+            if ended(item):
+                return
+        elif clock() - last_sign >= HEARTBEAT_SECONDS:
+            last_sign = clock()
+            yield None
+        quiet = HEARTBEAT_SECONDS - (clock() - last_sign)
+        await either(changed, draining, max(min(look_every, quiet), 0.0))
+        if draining.is_set():
+            raise draining_error()
+
+
+async def either(changed: asyncio.Event, draining: asyncio.Event, seconds: float) -> None:
+    """Wait until one of the events is set, at most `seconds`."""
+    waits = [asyncio.ensure_future(changed.wait()), asyncio.ensure_future(draining.wait())]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waits:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+def draining_error() -> AnalyticsError:
+    """Return the answer of a server that shuts down."""
+    return AnalyticsError(
+        Kind.UNAVAILABLE, Reason.SERVER_DRAINING, "this server shuts down; call again, another one answers", retry_after=_RETRY_SECONDS
+    )

@@ -1,0 +1,202 @@
+"""All SQL of runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Row, case, func, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from server.db import now
+from server.identity import RunId, UserId
+from server.schedule.model import MAX_ATTEMPTS, QUEUED_TOPIC, Claim, Run, RunState, topic
+from server.schedule.tables import job_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+    from typing import Any
+    from uuid import UUID
+
+    from server.db import ReadTx, Tx
+
+_columns = job_runs.c
+_UNFINISHED = _columns.state.in_([RunState.QUEUED, RunState.RUNNING])
+
+
+async def add(  # noqa: PLR0913 - the columns of a new row
+    tx: Tx, run_id: RunId, job: str, scope: str, user: UserId, *, request_id: str | None, request_hash: bytes, traceparent: str
+) -> bool:
+    """Queue a run; False when one of the same job and scope is unfinished or the request id was used."""
+    statement = insert(job_runs).values(
+        run_id=run_id,
+        job=job,
+        scope=scope,
+        state=RunState.QUEUED,
+        message="waiting for a worker",
+        requested_by=user,
+        request_id=request_id,
+        request_hash=request_hash,
+        traceparent=traceparent,
+        created_at=now(),
+    )
+    tx.wake(QUEUED_TOPIC)
+    return bool(await tx.run(statement.on_conflict_do_nothing()))
+
+
+async def get(tx: ReadTx, run_id: RunId) -> Run | None:
+    """Return a run."""
+    row = await tx.first(select(job_runs).where(_columns.run_id == run_id))
+    return None if row is None else _run(row)
+
+
+async def unfinished(tx: ReadTx, job: str, scope: str) -> Run | None:
+    """Return the run of a job and scope that has not ended."""
+    row = await tx.first(select(job_runs).where(_columns.job == job, _columns.scope == scope, _UNFINISHED))
+    return None if row is None else _run(row)
+
+
+async def by_request(tx: ReadTx, user: UserId, request_id: str) -> tuple[Run, bytes] | None:
+    """Return the run that a request id made, with the hash of that request."""
+    row = await tx.first(select(job_runs).where(_columns.requested_by == user, _columns.request_id == request_id))
+    return None if row is None else (_run(row), bytes(row.request_hash))
+
+
+async def page(tx: ReadTx, state: RunState | None, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Run]:
+    """Return at most `limit` runs, newest first, older than the cursor `before`."""
+    query = select(job_runs).order_by(_columns.created_at.desc(), _columns.run_id.desc()).limit(limit)
+    if state is not None:
+        query = query.where(_columns.state == state)
+    if before is not None:
+        query = query.where(tuple_(_columns.created_at, _columns.run_id) < tuple_(*before))
+    return [_run(row) for row in await tx.all(query)]
+
+
+async def claim(tx: Tx, lease: UUID, hold: timedelta) -> Claim | None:
+    """Take the oldest run that waits or whose worker let its lease end; None when there is none."""
+    free = (_columns.state == RunState.QUEUED) | ((_columns.state == RunState.RUNNING) & (_columns.lease_until < now()))
+    oldest = select(_columns.run_id).where(free, _columns.attempt < MAX_ATTEMPTS).order_by(_columns.created_at).limit(1)
+    statement = (
+        update(job_runs)
+        .where(_columns.run_id == oldest.with_for_update(skip_locked=True).scalar_subquery())
+        .values(
+            state=RunState.RUNNING,
+            started_at=func.coalesce(_columns.started_at, now()),
+            attempt=_columns.attempt + 1,
+            revision=_columns.revision + 1,
+            lease=lease,
+            lease_until=now() + hold,
+            message="started",
+            progress=0.0,
+        )
+        .returning(_columns.run_id, _columns.job, _columns.scope, _columns.traceparent)
+    )
+    row = await tx.first(statement)
+    if row is None:
+        return None
+    tx.wake(topic(RunId(row.run_id)))
+    return Claim(RunId(row.run_id), row.job, row.scope, lease, row.traceparent)
+
+
+async def bury_abandoned(tx: Tx) -> Sequence[RunId]:
+    """Fail the runs whose last allowed worker vanished; returns their ids."""
+    statement = (
+        update(job_runs)
+        .where(_columns.state == RunState.RUNNING, _columns.lease_until < now(), _columns.attempt >= MAX_ATTEMPTS)
+        .values(
+            state=RunState.FAILED,
+            completed_at=now(),
+            revision=_columns.revision + 1,
+            lease=None,
+            error_reason="POISON",
+            error_message=f"the run ended its worker {MAX_ATTEMPTS} times",
+        )
+        .returning(_columns.run_id)
+    )
+    buried = [RunId(row.run_id) for row in await tx.all(statement)]
+    for run_id in buried:
+        tx.wake(topic(run_id))
+    return buried
+
+
+async def report(tx: Tx, held: Claim, progress: float, message: str, hold: timedelta) -> bool:
+    """Record progress and renew the lease; False when another worker has the run by now."""
+    return await _change(
+        tx,
+        held,
+        progress=literal(progress),
+        message=message,
+        lease_until=now() + hold,
+        revision=_columns.revision + case((_columns.message == message, 0), else_=1),
+    )
+
+
+async def complete(tx: Tx, held: Claim, result: Mapping[str, object]) -> bool:
+    """End a run well; False when another worker has it by now."""
+    return await _change(
+        tx,
+        held,
+        state=RunState.COMPLETED,
+        progress=1.0,
+        message="completed",
+        completed_at=now(),
+        revision=_columns.revision + 1,
+        lease=None,
+        result=dict(result),
+    )
+
+
+async def fail(tx: Tx, held: Claim, reason: str, message: str) -> bool:
+    """End a run with an error; False when another worker has it by now."""
+    return await _change(
+        tx,
+        held,
+        state=RunState.FAILED,
+        message="failed",
+        completed_at=now(),
+        revision=_columns.revision + 1,
+        lease=None,
+        error_reason=reason,
+        error_message=message,
+    )
+
+
+async def release(tx: Tx, held: Claim) -> bool:
+    """Hand a run back, for a worker that shuts down; the attempt does not count."""
+    tx.wake(QUEUED_TOPIC)
+    return await _change(
+        tx,
+        held,
+        state=RunState.QUEUED,
+        message="handed on by a worker that shut down",
+        attempt=_columns.attempt - 1,
+        revision=_columns.revision + 1,
+        lease=None,
+        lease_until=None,
+    )
+
+
+async def _change(tx: Tx, held: Claim, **values: object) -> bool:
+    tx.wake(topic(held.run_id))
+    mine = (_columns.run_id == held.run_id) & (_columns.lease == held.lease) & (_columns.state == RunState.RUNNING)
+    return bool(await tx.run(update(job_runs).where(mine).values(**values)))
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        run_id=RunId(row.run_id),
+        job=row.job,
+        scope=row.scope,
+        state=RunState(row.state),
+        progress=row.progress,
+        message=row.message,
+        requested_by=UserId(row.requested_by),
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+        revision=row.revision,
+        attempt=row.attempt,
+        error_reason=row.error_reason,
+        error_message=row.error_message,
+        result=row.result,
+    )

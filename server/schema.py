@@ -1,0 +1,12 @@
+"""All tables of all slices, for Alembic and the tests only."""
+
+from server.audit import tables as audit
+from server.db.naming import metadata
+from server.facts import tables as facts
+from server.idempotency import tables as idempotency
+from server.predictions import tables as predictions
+from server.registry import tables as registry
+from server.schedule import tables as schedule
+from server.tenants import tables as tenants
+
+__all__ = ["audit", "facts", "idempotency", "metadata", "predictions", "registry", "schedule", "tenants"]

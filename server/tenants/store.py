@@ -1,0 +1,68 @@
+"""All SQL of profiles and switches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from server.db import now
+from server.tenants.model import Industry, Profile, SizeRange, Switches
+from server.tenants.tables import organization_profiles, tenant_switches
+
+if TYPE_CHECKING:
+    from server.db import ReadTx, Tx
+    from server.identity import OrgId
+
+
+async def profile(tx: ReadTx, org: OrgId) -> Profile:
+    """Return the profile, or an empty one."""
+    row = await tx.first(select(organization_profiles).where(organization_profiles.c.org_id == org))
+    if row is None:
+        return Profile()
+    return Profile(row.display_name, Industry(row.industry), SizeRange(row.size_range), row.revision, row.updated_at)
+
+
+async def switches(tx: ReadTx, org: OrgId) -> Switches:
+    """Return the switches, or the defaults."""
+    row = await tx.first(select(tenant_switches).where(tenant_switches.c.org_id == org))
+    if row is None:
+        return Switches()
+    return Switches(row.pooled_training, row.benchmark_contribution, row.retain_prediction_inputs, row.revision, row.updated_at)
+
+
+async def save_profile(tx: Tx, org: OrgId, profile: Profile) -> bool:
+    """Write `profile` as the successor of the revision it was read at; False when another change came first."""
+    values = {
+        "display_name": profile.display_name,
+        "industry": profile.industry.value,
+        "size_range": profile.size_range.value,
+        "revision": profile.revision + 1,
+        "updated_at": now(),
+    }
+    statement = insert(organization_profiles).values(org_id=org, **values)
+    return bool(
+        await tx.run(
+            statement.on_conflict_do_update(
+                index_elements=["org_id"], set_=values, where=organization_profiles.c.revision == profile.revision
+            )
+        )
+    )
+
+
+async def save_switches(tx: Tx, org: OrgId, switches: Switches) -> bool:
+    """Write `switches` as the successor of the revision it was read at; False when another change came first."""
+    values = {
+        "pooled_training": switches.pooled_training,
+        "benchmark_contribution": switches.benchmark_contribution,
+        "retain_prediction_inputs": switches.retain_prediction_inputs,
+        "revision": switches.revision + 1,
+        "updated_at": now(),
+    }
+    statement = insert(tenant_switches).values(org_id=org, **values)
+    return bool(
+        await tx.run(
+            statement.on_conflict_do_update(index_elements=["org_id"], set_=values, where=tenant_switches.c.revision == switches.revision)
+        )
+    )

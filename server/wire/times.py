@@ -1,0 +1,30 @@
+"""Instants and dates."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+if TYPE_CHECKING:
+    from google.type.date_pb2 import Date
+
+
+def timestamp(instant: datetime | None) -> Timestamp | None:
+    """Return the message of an instant; None stays absent."""
+    if instant is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(instant)
+    return message
+
+
+def instant(message: Timestamp) -> datetime:
+    """Return the instant, in UTC. Raises ValueError outside the years 1 to 9999."""
+    return message.ToDatetime(tzinfo=UTC)
+
+
+def calendar_date(message: Date) -> date:
+    """Return the date. Raises ValueError for one that no calendar has."""
+    return date(message.year, message.month, message.day)

@@ -1,0 +1,62 @@
+"""The reviewed list of who may do what to which table; the catalogue must hold exactly this.
+
+A change here is a change of who sees whose data: review it as such.
+"""
+
+from __future__ import annotations
+
+TENANT = "(org_id = ( SELECT NULLIF(current_setting('app.org_id'::text, true), ''::text) AS \"nullif\"))"
+ALL_ROWS = "true"
+
+SHARED_TABLES = frozenset({"shared_models", "shared_model_artifacts", "job_runs", "alembic_version"})
+"""Tables without org_id: models are trained on pooled rows, runs belong to the platform."""
+
+SHARED_REFERENCES = frozenset({("prediction_jobs", "shared_models")})
+"""Foreign keys from a tenant's table to a shared one; every other foreign key starts with org_id."""
+
+QUEUE_COLUMNS = (
+    *("acknowledged", "attempt", "crashes", "generation", "job_id", "lease_token", "lease_until", "org_id"),
+    *("revision", "schedule_time", "state"),
+)
+QUEUE_CHANGES = (
+    *("acknowledged", "attempt", "completed_at", "crashes", "error_message", "error_reason", "lease_token"),
+    *("lease_until", "revision", "started_at", "state"),
+)
+
+# (role, table, privilege, columns); "*" is the whole table.
+GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
+    {
+        *(("app", "audit_entries", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("app", "employees", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
+        *(("app", "idempotency_keys", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
+        *(("app", "organization_profiles", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *(("app", "tenant_switches", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *(("app", "prediction_jobs", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        ("app", "prediction_starts", "SELECT", ("*",)),
+        ("app", "shared_models", "SELECT", ("*",)),
+        ("app", "shared_model_artifacts", "SELECT", ("*",)),
+        ("app", "alembic_version", "SELECT", ("*",)),
+        *(("app", "job_runs", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        ("dispatch", "prediction_jobs", "SELECT", QUEUE_COLUMNS),
+        ("dispatch", "prediction_jobs", "UPDATE", QUEUE_CHANGES),
+        *(("dispatch", "prediction_starts", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
+        ("trainer", "pooled_turnover_rows", "SELECT", ("*",)),
+        *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+    }
+)
+
+TENANT_TABLES = (
+    *("audit_entries", "employees", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
+    "tenant_switches",
+)
+
+# (table, policy, role, using, with check)
+POLICIES: frozenset[tuple[str, str, str, str, str]] = frozenset(
+    {
+        *((table, "tenant", "app", TENANT, TENANT) for table in TENANT_TABLES),
+        *((table, "migration", "analytics_owner", ALL_ROWS, ALL_ROWS) for table in TENANT_TABLES),
+        ("prediction_jobs", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
+        ("prediction_starts", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
+    }
+)

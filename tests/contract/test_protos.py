@@ -1,0 +1,117 @@
+"""The contract explains itself, its reasons are the core's, and every RPC of it is implemented once."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analytics.v1.errors_pb2 import ErrorReason
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.rpc import code_pb2
+
+from server.errors import Kind, Reason
+from tests.contract.sources import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+IMAGE = ROOT / "generated" / "descriptor.binpb"
+RELEASED = ROOT / "proto" / "released.binpb"
+# Field numbers in descriptor.proto, of which a SourceCodeInfo path is made.
+SERVICE, METHOD, ENUM = 6, 2, 5
+ROLES = re.compile(r"Roles?(?: of every RPC)?: (?:(?:viewer|analyst|admin|owner|orchestrator|operator)(?:, |\.))+")
+REASONS_GIVEN = re.compile(r"\(([A-Z_]+(?:, [A-Z_]+)*)\b[^)]*\)")
+
+
+@dataclass(frozen=True)
+class Rpc:
+    """An RPC of ours with its comment and its service's."""
+
+    name: str
+    comment: str
+    service_comment: str
+
+
+def ours(image: FileDescriptorSet) -> list[FileDescriptorProto]:
+    """Our own files but for the orchestrator's service, which we call and do not offer."""
+    return [file for file in image.file if file.package.startswith("analytics.") and not file.package.startswith("analytics.ai.")]
+
+
+def rpcs(image: FileDescriptorSet) -> list[Rpc]:
+    found = []
+    for file in ours(image):
+        comments = {tuple(place.path): " ".join(place.leading_comments.split()) for place in file.source_code_info.location}
+        for s, service in enumerate(file.service):
+            about = comments.get((SERVICE, s), "")
+            for m, method in enumerate(service.method):
+                found.append(Rpc(f"{file.package}.{service.name}.{method.name}", comments.get((SERVICE, s, METHOD, m), ""), about))
+    return found
+
+
+def silent_rpcs(found: Iterable[Rpc]) -> list[str]:
+    complaints = []
+    for rpc in found:
+        if not ROLES.search(rpc.comment) and not ROLES.search(rpc.service_comment):
+            complaints.append(f"{rpc.name}: names no roles")
+        if "Every RPC may fail with" not in rpc.service_comment:
+            complaints.append(f"{rpc.name}: its service does not say how every RPC may fail")
+        unknown = {
+            reason for group in REASONS_GIVEN.findall(f"{rpc.comment} {rpc.service_comment}") for reason in group.split(", ")
+        } - Reason.__members__.keys()
+        complaints += [f"{rpc.name}: {reason} is not a reason" for reason in sorted(unknown)]
+    return complaints
+
+
+def contract_reasons() -> set[str]:
+    return {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()} - {"UNSPECIFIED"}  # noqa: SIM118 - not a mapping
+
+
+def image() -> FileDescriptorSet:
+    return FileDescriptorSet.FromString(IMAGE.read_bytes())
+
+
+def breaking(path: Path, against: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "buf"), "breaking", str(path), "--against", str(against), "--path", "analytics"]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_every_rpc_names_its_roles_and_its_errors() -> None:
+    found = rpcs(image())
+    assert len(found) > 15
+    assert not silent_rpcs(found)
+
+
+def test_control_a_silent_rpc_is_found() -> None:
+    said = "Every RPC may fail with INTERNAL."
+    good = Rpc("a.B.C", "Reads. Roles: viewer, owner. Errors: NOT_FOUND (JOB_NOT_FOUND: gone).", said)
+    assert not silent_rpcs([good])
+    assert silent_rpcs([Rpc("a.B.C", "Reads.", said)])
+    assert silent_rpcs([Rpc("a.B.C", "Reads. Roles: intern.", said)])
+    assert silent_rpcs([Rpc("a.B.C", good.comment, "Reads things.")])
+    assert silent_rpcs([Rpc("a.B.C", "Reads. Roles: owner. Errors: NOT_FOUND (JOB_LOST).", said)])
+
+
+def test_reasons_of_the_core_are_those_of_the_contract() -> None:
+    assert {reason.value for reason in Reason} == contract_reasons()
+
+
+def test_kinds_are_names_of_grpc_status_codes() -> None:
+    assert {kind.name for kind in Kind} <= set(code_pb2.Code.keys())
+
+
+def test_nothing_released_was_broken() -> None:
+    done = breaking(IMAGE, RELEASED)
+    assert done.returncode == 0, done.stdout
+
+
+def test_control_a_broken_contract_is_found(tmp_path: Path) -> None:
+    changed = image()
+    message = next(file for file in ours(changed) if file.message_type).message_type[0]
+    message.field[0].number += 1000
+    broken = tmp_path / "broken.binpb"
+    broken.write_bytes(changed.SerializeToString())
+    assert breaking(broken, RELEASED).returncode != 0

@@ -1,0 +1,78 @@
+"""SQL has its places, and a transaction has one way to begin and end."""
+
+from __future__ import annotations
+
+import re
+
+from tests.contract.sources import Source, calls, complaints, imports, strings
+
+SQL_FILES = frozenset({"store.py", "tables.py"})
+SQL_PLACES = ("server/db/", "server/schema.py")
+SQL_PACKAGES = frozenset({"alembic", "asyncpg", "psycopg", "sqlalchemy"})
+STATEMENT = re.compile(
+    r"\s*(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|WITH\s+\w+\s+AS\s|"
+    r"(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|ROLE|DATABASE|INDEX|POLICY)|GRANT\s|REVOKE\s)"
+)
+TRANSACTION_ENDS = frozenset({"begin", "begin_nested", "commit", "rollback"})
+
+
+def sql(source: Source) -> list[str]:
+    if source.name in SQL_FILES or source.path.startswith(SQL_PLACES):
+        return []
+    imported = [(line, name) for line, name in imports(source) if name.split(".")[0] in SQL_PACKAGES]
+    # To catch a failure by its name is not SQL.
+    found = [
+        source.at(line, f"imports {name}; SQL belongs into store.py") for line, name in imported if not name.startswith("sqlalchemy.exc.")
+    ]
+    found += [
+        source.at(line, "holds an SQL statement; it belongs into store.py") for line, text in strings(source) if STATEMENT.match(text)
+    ]
+    return found
+
+
+def transactions(source: Source) -> list[str]:
+    if source.path.startswith("server/db/"):
+        return []
+    found = [
+        source.at(call.lineno, f"{name}(): only the helper in server/db begins and ends transactions")
+        for call, name in calls(source)
+        if "." in name and name.rpartition(".")[2] in TRANSACTION_ENDS
+    ]
+    found += [
+        source.at(line, "sets a session variable; only the helper in server/db does")
+        for line, text in strings(source)
+        if "set_config" in text
+    ]
+    return found + [
+        source.at(call.lineno, "sets a session variable; only the helper in server/db does")
+        for call, name in calls(source)
+        if name.rpartition(".")[2] == "set_config"
+    ]
+
+
+def test_sql_is_only_where_sql_belongs() -> None:
+    assert not complaints(sql, "server", "workers")
+
+
+def test_only_the_helper_in_db_begins_and_ends_transactions() -> None:
+    assert not complaints(transactions, "server", "workers")
+
+
+def test_control_sql_elsewhere_is_found() -> None:
+    path = "server/insights/dismiss.py"
+    assert sql(Source(path, "from sqlalchemy import text"))
+    assert sql(Source(path, "def f():\n    import sqlalchemy.ext.asyncio"))
+    assert sql(Source(path, "query = 'SELECT 1'"))
+    assert sql(Source(path, 'query = f"""\n  DELETE FROM insights WHERE id = {x}"""'))
+    assert not sql(Source(path, "from sqlalchemy.exc import DBAPIError"))
+    assert not sql(Source(path, '"""SELECT statements are not here."""\nx = "Select one"'))
+    assert not sql(Source("server/insights/store.py", "from sqlalchemy import text"))
+
+
+def test_control_a_transaction_outside_the_helper_is_found() -> None:
+    path = "server/insights/store.py"
+    assert transactions(Source(path, "async def f(c):\n    async with c.begin():\n        pass"))
+    assert transactions(Source(path, "async def f(tx):\n    await tx.connection.commit()"))
+    assert transactions(Source(path, "x = text(\"SELECT set_config('app.org_id', :org, true)\")"))
+    assert transactions(Source(path, "x = func.set_config('app.org_id', org, True)"))
+    assert not transactions(Source("server/db/database.py", "async def f(c):\n    async with c.begin():\n        pass"))

@@ -1,0 +1,1 @@
+"""What tests share: real databases, a real server on a free port, credentials, rows."""

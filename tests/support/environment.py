@@ -1,0 +1,34 @@
+"""Settings for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from server import settings as settings_module
+from server.db.engines import DbRole
+from tests.support.databases import PASSWORDS
+
+if TYPE_CHECKING:
+    from server.settings import Settings
+    from tests.support.databases import Cluster
+
+SECRET_KEY = "dGVzdC1zZWNyZXQta2V5LW9mLTMyLWJ5dGVzLi4uLi4="
+
+
+def settings(cluster: Cluster, database: str, **overrides: object) -> Settings:
+    """Return settings for a test's database; free ports, generous limits."""
+    values: dict[str, object] = {
+        "grpc_port": 0,
+        "metrics_port": 0,
+        "worker_metrics_port": 0,
+        "database_url": cluster.owner_url(database),
+        "redis_url": cluster.valkey.url,
+        "db_app_password": PASSWORDS[DbRole.APP],
+        "db_dispatch_password": PASSWORDS[DbRole.DISPATCH],
+        "db_trainer_password": PASSWORDS[DbRole.TRAINER],
+        "secret_key": SECRET_KEY,
+        "tenant_requests_per_second": 1e6,
+        "tenant_request_burst": 1_000_000,
+        "prediction_starts_per_minute": 100_000,
+    }
+    return settings_module.load(**{**values, **overrides})

@@ -1,0 +1,55 @@
+"""`python -m workers`: settings -> app -> work -> drain."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import uvloop
+
+from server import app as composition
+from server import settings as settings_module
+from server.settings import SettingsInvalid
+from server.telemetry import logs, metrics, tracing
+from server.telemetry.lifecycle import announce_ready, termination
+from workers.predictions import PredictionWorker
+from workers.runs import RunWorker
+from workers.runtime import PredictionRuntime
+from workers.scorers import Scorers
+
+
+async def work(settings: settings_module.Settings) -> None:
+    """Work until SIGTERM or SIGINT, then hand on what does not finish in time."""
+    stop = termination()
+    async with composition.running(settings) as app:
+        metrics_port = metrics.serve(settings.grpc_host, settings.worker_metrics_port)
+        runtime = PredictionRuntime(PredictionWorker(app, Scorers(app.db)))
+        tasks = [
+            asyncio.create_task(runtime.run(), name="predictions"),
+            asyncio.create_task(RunWorker(app).run(), name="runs"),
+        ]
+        announce_ready(metrics_port)
+        await stop.wait()
+        await runtime.drain(settings.drain_seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def main() -> int:
+    """Start; returns the exit code."""
+    try:
+        settings = settings_module.load()
+        settings_module.require(settings, *composition.REQUIRED_SETTINGS)
+    except SettingsInvalid as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    logs.configure(settings.log_level)
+    tracing.configure(settings, "analytics-worker")
+    uvloop.run(work(settings))
+    tracing.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Execute one start of a prediction: acknowledge, score off the event loop, finish under the lease."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from server.errors import AnalyticsError, Reason
+from server.predictions import store
+from server.predictions.model import Band, Contribution, Direction, JobFailure, TurnoverResult
+from server.queue import QueueUnavailable
+from server.telemetry import metrics, names
+from server.telemetry.tracing import span
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from server.app import App
+    from server.ml.scoring import Score
+    from server.predictions.model import Lease, Start
+    from workers.scorers import Scorers
+
+_TRANSIENT = (SQLAlchemyError, QueueUnavailable, OSError, TimeoutError)
+_MAX_DELAY_SECONDS = 30.0
+_FIRST_DELAY_SECONDS = 1.0
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionWorker:
+    """What executing needs."""
+
+    app: App
+    scorers: Scorers
+
+    async def execute(self, start: Start) -> None:
+        """Bring a start to its end, or hand it back; a start that is somebody else's by now is dropped."""
+        async with self.app.tx(start.org) as tx:
+            lease = await store.acknowledge(tx, start, self._hold)
+        if lease is None:
+            return
+        with span(names.SPAN_PREDICTION_EXECUTE, lease.traceparent):
+            try:
+                async with self._renewing(lease):
+                    await self._settle(lease)
+            except asyncio.CancelledError:
+                # The process shuts down: another worker starts the job at once instead of when the lease ends.
+                await asyncio.shield(self._hand_back(lease, timedelta()))
+                raise
+            except _TRANSIENT as error:
+                _log.warning("prediction.interrupted", error=type(error).__name__, attempt=lease.attempt)
+                await self._retry(lease)
+
+    async def _settle(self, lease: Lease) -> None:
+        outcome = await self._compute(lease)
+        async with self.app.tx(lease.org) as tx:
+            if isinstance(outcome, JobFailure):
+                mine = await store.fail(tx, lease, outcome)
+            else:
+                mine = await store.complete(tx, lease, outcome)
+        if mine:
+            metrics.PREDICTIONS_ENDED.labels(outcome.reason if isinstance(outcome, JobFailure) else "COMPLETED").inc()
+            with contextlib.suppress(QueueUnavailable):
+                await self.app.inputs.forget(lease.org, lease.job_id, lease.generation)
+
+    async def _compute(self, lease: Lease) -> TurnoverResult | JobFailure:
+        """Return the result, or why there will never be one."""
+        features = await self.app.inputs.get(lease.org, lease.job_id, lease.generation)
+        if features is None:
+            return JobFailure(Reason.INPUT_LOST, "the input was gone before the job ran; request the prediction again")
+        try:
+            scorer = await self.scorers.get(lease.model_id)
+        except AnalyticsError as error:
+            return JobFailure(error.reason, error.message)
+        try:
+            score = await asyncio.to_thread(scorer.score, features)
+        except ValueError:
+            # The text of the error could hold a value of the input; the reason is enough.
+            return JobFailure(Reason.INPUT_SCHEMA_MISMATCH, "the input does not fit the model version of the job")
+        return turnover_result(score)
+
+    async def _retry(self, lease: Lease) -> None:
+        if lease.attempt >= self.app.settings.prediction_attempts:
+            failure = JobFailure(Reason.RETRIES_EXHAUSTED, f"{lease.attempt} attempts failed for a passing reason; request it again")
+            async with self.app.tx(lease.org) as tx:
+                await store.fail(tx, lease, failure)
+            return
+        await self._hand_back(lease, full_jitter(lease.attempt))
+
+    async def _hand_back(self, lease: Lease, delay: timedelta) -> None:
+        async with self.app.tx(lease.org) as tx:
+            await store.requeue(tx, lease, delay)
+
+    @asynccontextmanager
+    async def _renewing(self, lease: Lease) -> AsyncIterator[None]:
+        """Hold the lease while the block runs."""
+        task = asyncio.create_task(self._renew(lease), name="renew")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _renew(self, lease: Lease) -> None:
+        while True:
+            await asyncio.sleep(self._hold.total_seconds() / 3)
+            try:
+                async with self.app.tx(lease.org) as tx:
+                    if not await store.renew(tx, lease, self._hold):
+                        return
+            except _TRANSIENT as error:
+                _log.warning("lease.not_renewed", error=type(error).__name__)
+
+    @property
+    def _hold(self) -> timedelta:
+        return timedelta(seconds=self.app.settings.prediction_lease_seconds)
+
+
+def full_jitter(attempt: int) -> timedelta:
+    """Delay before the next attempt: uniform between 0 and a ceiling that doubles (Brooker, AWS Architecture Blog, 2015)."""
+    ceiling = min(_MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2**attempt)
+    return timedelta(seconds=random.uniform(0, ceiling))  # noqa: S311 - spreads load, guards nothing
+
+
+def turnover_result(score: Score) -> TurnoverResult:
+    """Return what is stored of a score."""
+    return TurnoverResult(
+        score=score.probability,
+        predicted_to_leave=score.probability >= 0.5,  # noqa: PLR2004 - the likelier of two outcomes
+        confidence=score.confidence,
+        contributions=tuple(
+            Contribution(
+                item.feature,
+                Direction.INCREASES if item.contribution > 0 else Direction.DECREASES,
+                item.contribution,
+                Band(item.band.name),
+            )
+            for item in score.contributions
+        ),
+        model_was_drifting=False,
+    )

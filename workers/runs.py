@@ -1,0 +1,135 @@
+"""Take queued runs one at a time, keep their lease, and end them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from server.errors import AnalyticsError, Reason
+from server.queue.bell import wait
+from server.schedule import store
+from server.schedule.model import QUEUED_TOPIC
+from server.telemetry import names
+from server.telemetry.tracing import span
+from server.training.model import TRAIN
+from workers.training import train_shared_model
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from server.app import App
+    from server.schedule.model import Claim
+
+    JobFunction = Callable[[App, str, Callable[[float, str], None]], Awaitable[Mapping[str, object]]]
+
+JOBS: Mapping[str, JobFunction] = {TRAIN: train_shared_model}
+"""Every job that can be run, by name."""
+
+_IDLE_SECONDS = 1.0
+_REPORT_SECONDS = 0.5
+_log = structlog.get_logger(__name__)
+
+
+class LeaseLost(Exception):
+    """Another worker has the run by now."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What a job last said of itself; written from the job's thread, read by the reporter."""
+
+    share: float = 0.0
+    message: str = "started"
+    stopped: bool = False
+
+    def __call__(self, share: float, message: str) -> None:
+        """Take a report; a job whose run was given up ends here."""
+        if self.stopped:
+            raise LeaseLost
+        self.share, self.message = share, message
+
+
+@dataclass(frozen=True, slots=True)
+class RunWorker:
+    """Runs background jobs, one at a time."""
+
+    app: App
+
+    async def run(self) -> None:
+        """Take runs until cancelled."""
+        with self.app.bell.waiting(QUEUED_TOPIC) as rung:
+            while True:
+                try:
+                    async with self.app.db.platform() as tx:
+                        await store.bury_abandoned(tx)
+                        claim = await store.claim(tx, uuid4(), self._hold)
+                    if claim is not None:
+                        await self._execute(claim)
+                        continue
+                except (SQLAlchemyError, OSError) as error:
+                    _log.warning("run.not_claimed", error=type(error).__name__)
+                await wait(rung, _IDLE_SECONDS)
+
+    async def _execute(self, claim: Claim) -> None:
+        progress = _Progress()
+        reporter = asyncio.create_task(self._report(claim, progress), name="report")
+        try:
+            with span(names.SPAN_RUN_EXECUTE, claim.traceparent):
+                result = await JOBS[claim.job](self.app, claim.scope, progress)
+        except asyncio.CancelledError:
+            progress.stopped = True
+            await asyncio.shield(self._release(claim))
+            raise
+        except AnalyticsError as error:
+            await self._end(claim, reporter, error.reason, error.message)
+        except (SQLAlchemyError, OSError, LeaseLost) as error:
+            # Not an end: the lease runs out and the run is taken again.
+            _log.warning("run.interrupted", job=claim.job, error=type(error).__name__)
+        except Exception:
+            _log.exception("run.failed", job=claim.job)
+            await self._end(claim, reporter, Reason.INTERNAL, "a defect on our side ended the run")
+        else:
+            await _stop(reporter)
+            async with self.app.db.platform() as tx:
+                await store.complete(tx, claim, result)
+        finally:
+            progress.stopped = True
+            await _stop(reporter)
+
+    async def _end(self, claim: Claim, reporter: asyncio.Task[None], reason: str, message: str) -> None:
+        await _stop(reporter)
+        async with self.app.db.platform() as tx:
+            await store.fail(tx, claim, reason, message)
+
+    async def _release(self, claim: Claim) -> None:
+        async with self.app.db.platform() as tx:
+            await store.release(tx, claim)
+
+    async def _report(self, claim: Claim, progress: _Progress) -> None:
+        """Write progress and renew the lease until stopped; on a lost lease the job is told to give up."""
+        while True:
+            try:
+                async with self.app.db.platform() as tx:
+                    if not await store.report(tx, claim, progress.share, progress.message, self._hold):
+                        progress.stopped = True
+                        return
+            except (SQLAlchemyError, OSError) as error:
+                _log.warning("run.not_reported", error=type(error).__name__)
+            await asyncio.sleep(_REPORT_SECONDS)
+
+    @property
+    def _hold(self) -> timedelta:
+        return timedelta(seconds=self.app.settings.run_lease_seconds)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

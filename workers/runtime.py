@@ -1,0 +1,95 @@
+"""arq around the prediction worker: restarted with backoff, because arq ends at the first Valkey error."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+from arq.connections import ArqRedis
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from server.predictions.jobs import EXECUTE, parse_start
+from server.queue import PREDICTIONS
+from server.queue.jobs import deserialize, serialize
+
+if TYPE_CHECKING:
+    from workers.predictions import PredictionWorker
+
+_POLL_SECONDS = 0.01
+_JOB_TIMEOUT_SECONDS = 600
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
+_log = structlog.get_logger(__name__)
+
+
+class PredictionRuntime:
+    """Takes starts off the queue and gives them to the prediction worker."""
+
+    def __init__(self, worker: PredictionWorker) -> None:
+        """Nothing runs yet."""
+        self._worker = worker
+        self._arq: Worker | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    async def run(self) -> None:
+        """Work until cancelled; a Valkey that is away is tried again with growing pauses."""
+        pause = _FIRST_PAUSE_SECONDS
+        clock = asyncio.get_running_loop().time
+        while not self._draining:
+            began = clock()
+            self._arq = self._make()
+            try:
+                await self._arq.async_run()
+            except (RedisError, OSError, TimeoutError) as error:
+                _log.warning("queue.lost", error=type(error).__name__)
+            finally:
+                await self._close()
+            pause = _FIRST_PAUSE_SECONDS if clock() - began > _LONGEST_PAUSE_SECONDS else min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing new; let what runs finish within `seconds`, then hand it back."""
+        self._draining = True
+        if self._arq is not None:
+            self._arq.allow_pick_jobs = False
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        for task in list(self._running):
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _execute(self, ctx: dict[str, object], org: str, job_id: str, generation: int, attempt: int) -> None:
+        """Run apart from arq's task: when arq dies of a Valkey error, what it started goes on to its end."""
+        del ctx
+        task = asyncio.create_task(self._worker.execute(parse_start(org, job_id, generation, attempt)))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.shield(task)
+
+    def _make(self) -> Worker:
+        app = self._worker.app
+        pool = ArqRedis.from_url(app.settings.redis_url, socket_connect_timeout=1.0)
+        pool.job_serializer, pool.job_deserializer = serialize, deserialize
+        return Worker(
+            functions=[func(self._execute, name=EXECUTE, keep_result=0, timeout=_JOB_TIMEOUT_SECONDS, max_tries=1)],
+            queue_name=PREDICTIONS,
+            redis_pool=pool,
+            handle_signals=False,
+            max_jobs=app.settings.worker_concurrency,
+            poll_delay=_POLL_SECONDS,
+            keep_result=0,
+            retry_jobs=False,
+            health_check_interval=30,
+            job_serializer=serialize,
+            job_deserializer=deserialize,
+            log_results=False,
+        )
+
+    async def _close(self) -> None:
+        if self._arq is not None:
+            with contextlib.suppress(RedisError, OSError, TimeoutError, asyncio.CancelledError):
+                await self._arq.close()

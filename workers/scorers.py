@@ -1,0 +1,52 @@
+"""Loaded models, one per version, for as long as the process lives."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from server.errors import AnalyticsError, Kind, Reason
+from server.ml.scoring import Scorer
+from server.registry import store
+
+if TYPE_CHECKING:
+    from server.db import Database
+    from server.identity import ModelId
+
+_KEPT = 16
+
+
+class Scorers:
+    """Loads each version once; keeps the most recently used."""
+
+    def __init__(self, db: Database) -> None:
+        """Nothing is loaded yet."""
+        self._db = db
+        self._loaded: OrderedDict[ModelId, Scorer] = OrderedDict()
+        self._loading = asyncio.Lock()
+
+    async def get(self, model_id: ModelId) -> Scorer:
+        """Return the scorer of a version.
+
+        Raises:
+            AnalyticsError: MODEL_NOT_FOUND, no artifact is stored or its bytes are not those that were registered.
+
+        """
+        async with self._loading:
+            if model_id not in self._loaded:
+                self._loaded[model_id] = await self._load(model_id)
+                if len(self._loaded) > _KEPT:
+                    self._loaded.popitem(last=False)
+            self._loaded.move_to_end(model_id)
+            return self._loaded[model_id]
+
+    async def _load(self, model_id: ModelId) -> Scorer:
+        async with self._db.platform() as tx:
+            artifact = await store.artifact(tx, model_id)
+        if artifact is None:
+            raise AnalyticsError(Kind.NOT_FOUND, Reason.MODEL_NOT_FOUND, "the model version of the job has no artifact")
+        if hashlib.sha256(artifact.content).hexdigest() != artifact.sha256:
+            raise AnalyticsError(Kind.NOT_FOUND, Reason.MODEL_NOT_FOUND, "the artifact of the model version is damaged")
+        return await asyncio.to_thread(Scorer.load, artifact.content, artifact.card)
