@@ -47,7 +47,7 @@ lock: ## Write requirements*.txt from pyproject.toml (needs uv); UPGRADE=--upgra
 # What follows builds .venv. A stamp is written only after its step is complete; `.installing` marks a step that was cut
 # off, after which everything is built anew, because pip takes a half-written package for an installed one.
 
-PIP_ARGS := --quiet --disable-pip-version-check --no-compile --no-input
+PIP_ARGS := --quiet --quiet --disable-pip-version-check --no-compile --no-input
 
 $(VENV)/.runtime: requirements.txt $(REBUILD)
 	@$(call INSTALL,.runtime,--require-hashes --requirement requirements.txt)
@@ -62,7 +62,7 @@ $(VENV)/.project: pyproject.toml $(REBUILD) | $(if $(filter run,$(MAKECMDGOALS))
 # $(1) is the stamp, $(2) what pip is told. One make at a time, where the machine has flock.
 define INSTALL
 set -e; \
-if command -v flock >/dev/null 2>&1; then exec 9>.venv.lock; flock 9; fi; \
+if command -v flock >/dev/null 2>&1; then exec 9<Makefile; flock 9; fi; \
 if [ ! -x $(BIN)/python ] || [ -e $(VENV)/.installing ] || [ "$$(cat $(VENV)/.made 2>/dev/null)" != '$(CURDIR)' ]; then \
   $(FIND_PYTHON); \
   echo "building $(VENV) with $$python"; \

@@ -9,23 +9,24 @@ import uvloop
 
 from server import app as composition
 from server import settings as settings_module
-from server.rpc.keys import open_keys
-from server.rpc.server import serve
+from server.lifecycle import announce_ready, termination
+from server.rpc.server import serve, verifier_of
 from server.rpc.services import services
 from server.settings import SettingsInvalid
 from server.telemetry import logs, metrics, tracing
-from server.telemetry.lifecycle import announce_ready, termination
 
 
 async def run(settings: settings_module.Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     stop = termination()
+    logs.watch_loop(asyncio.get_running_loop())
     async with composition.running(settings) as app:
-        metrics.serve(settings.grpc_host, settings.metrics_port)
-        server = await serve(settings, services(app))
+        page = metrics.serve(settings.metrics_port, settings.grpc_host)
+        server = await serve(settings, services(app), verifier=await verifier_of(settings))
         announce_ready(server.port)
         await stop.wait()
         await server.drain(settings.drain_seconds)
+        page.close()
 
 
 def main() -> int:
@@ -36,10 +37,10 @@ def main() -> int:
     except SettingsInvalid as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    logs.configure(settings.log_level)
-    tracing.configure(settings, "analytics-server")
+    logs.configure("server", settings.log_level)
+    tracing.start("analytics-server", settings.otlp_endpoint)
     uvloop.run(run(settings))
-    tracing.shutdown()
+    tracing.stop()
     return 0
 
 

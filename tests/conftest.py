@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import databases
+from tests.support import databases, environment, live, trained
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from tests.support.databases import Cluster
+    from tests.support.live import Service
 
 # Settings of a shell that runs the service beside the tests must not leak into them.
 for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "ANALYTICSCTL_"))]:
@@ -31,3 +33,17 @@ async def database(cluster: Cluster) -> AsyncIterator[str]:
     name = await cluster.create_database()
     yield name
     await cluster.drop_database(name)
+
+
+@pytest.fixture
+async def service(cluster: Cluster, database: str, tmp_path: Path) -> AsyncIterator[Service]:
+    """A running service with worker, without a model."""
+    async with live.running(environment.settings(cluster, database), tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def ready_service(service: Service) -> Service:
+    """A running service with worker and an active turnover model."""
+    await trained.activate_model(service.app)
+    return service

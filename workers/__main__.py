@@ -9,9 +9,9 @@ import uvloop
 
 from server import app as composition
 from server import settings as settings_module
+from server.lifecycle import announce_ready, termination
 from server.settings import SettingsInvalid
 from server.telemetry import logs, metrics, tracing
-from server.telemetry.lifecycle import announce_ready, termination
 from workers.predictions import PredictionWorker
 from workers.runs import RunWorker
 from workers.runtime import PredictionRuntime
@@ -21,19 +21,21 @@ from workers.scorers import Scorers
 async def work(settings: settings_module.Settings) -> None:
     """Work until SIGTERM or SIGINT, then hand on what does not finish in time."""
     stop = termination()
+    logs.watch_loop(asyncio.get_running_loop())
     async with composition.running(settings) as app:
-        metrics_port = metrics.serve(settings.grpc_host, settings.worker_metrics_port)
+        page = metrics.serve(settings.worker_metrics_port, settings.grpc_host)
         runtime = PredictionRuntime(PredictionWorker(app, Scorers(app.db)))
         tasks = [
             asyncio.create_task(runtime.run(), name="predictions"),
             asyncio.create_task(RunWorker(app).run(), name="runs"),
         ]
-        announce_ready(metrics_port)
+        announce_ready(page.port)
         await stop.wait()
         await runtime.drain(settings.drain_seconds)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        page.close()
 
 
 def main() -> int:
@@ -44,10 +46,10 @@ def main() -> int:
     except SettingsInvalid as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    logs.configure(settings.log_level)
-    tracing.configure(settings, "analytics-worker")
+    logs.configure("worker", settings.log_level)
+    tracing.start("analytics-worker", settings.otlp_endpoint)
     uvloop.run(work(settings))
-    tracing.shutdown()
+    tracing.stop()
     return 0
 
 

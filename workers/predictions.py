@@ -11,11 +11,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
+from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.errors import AnalyticsError, Reason
 from server.predictions import store
-from server.predictions.model import Band, Contribution, Direction, JobFailure, TurnoverResult
+from server.predictions.model import Band, Contribution, Direction, JobFailure, JobState, TurnoverResult
 from server.queue import QueueUnavailable
 from server.telemetry import metrics, names
 from server.telemetry.tracing import span
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 _TRANSIENT = (SQLAlchemyError, QueueUnavailable, OSError, TimeoutError)
 _MAX_DELAY_SECONDS = 30.0
 _FIRST_DELAY_SECONDS = 1.0
+LIKELIER = 0.5
+"""From this probability on, an outcome is the likelier of the two."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -47,10 +51,12 @@ class PredictionWorker:
             lease = await store.acknowledge(tx, start, self._hold)
         if lease is None:
             return
-        with span(names.SPAN_PREDICTION_EXECUTE, lease.traceparent):
+        attributes = {names.ATTRIBUTE_ORG: start.org, names.ATTRIBUTE_JOB_ID: str(start.job_id)}
+        with span(names.SPAN_PREDICTION, parent=lease.traceparent, kind=SpanKind.CONSUMER, attributes=attributes):
             try:
-                async with self._renewing(lease):
-                    await self._settle(lease)
+                with metrics.PREDICTION_RUN_SECONDS.labels(lease.model_type).time():
+                    async with self._renewing(lease):
+                        await self._settle(lease)
             except asyncio.CancelledError:
                 # The process shuts down: another worker starts the job at once instead of when the lease ends.
                 await asyncio.shield(self._hand_back(lease, timedelta()))
@@ -67,7 +73,8 @@ class PredictionWorker:
             else:
                 mine = await store.complete(tx, lease, outcome)
         if mine:
-            metrics.PREDICTIONS_ENDED.labels(outcome.reason if isinstance(outcome, JobFailure) else "COMPLETED").inc()
+            state = JobState.FAILED if isinstance(outcome, JobFailure) else JobState.COMPLETED
+            metrics.PREDICTIONS_ENDED.labels(lease.model_type, state).inc()
             with contextlib.suppress(QueueUnavailable):
                 await self.app.inputs.forget(lease.org, lease.job_id, lease.generation)
 
@@ -135,13 +142,13 @@ def turnover_result(score: Score) -> TurnoverResult:
     """Return what is stored of a score."""
     return TurnoverResult(
         score=score.probability,
-        predicted_to_leave=score.probability >= 0.5,  # noqa: PLR2004 - the likelier of two outcomes
+        predicted_to_leave=score.probability >= LIKELIER,
         confidence=score.confidence,
         contributions=tuple(
             Contribution(
                 item.feature,
-                Direction.INCREASES if item.contribution > 0 else Direction.DECREASES,
-                item.contribution,
+                Direction(item.direction.name),
+                item.value,
                 Band(item.band.name),
             )
             for item in score.contributions

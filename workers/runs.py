@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
+from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.errors import AnalyticsError, Reason
 from server.queue.bell import wait
 from server.schedule import store
-from server.schedule.model import QUEUED_TOPIC
-from server.telemetry import names
+from server.schedule.model import QUEUED_TOPIC, RunState
+from server.telemetry import metrics, names
 from server.telemetry.tracing import span
 from server.training.model import TRAIN
 from workers.training import train_shared_model
@@ -81,7 +82,10 @@ class RunWorker:
         progress = _Progress()
         reporter = asyncio.create_task(self._report(claim, progress), name="report")
         try:
-            with span(names.SPAN_RUN_EXECUTE, claim.traceparent):
+            with (
+                metrics.JOB_RUN_SECONDS.labels(claim.job).time(),
+                span(names.SPAN_JOB_RUN, parent=claim.traceparent, kind=SpanKind.CONSUMER),
+            ):
                 result = await JOBS[claim.job](self.app, claim.scope, progress)
         except asyncio.CancelledError:
             progress.stopped = True
@@ -92,13 +96,14 @@ class RunWorker:
         except (SQLAlchemyError, OSError, LeaseLost) as error:
             # Not an end: the lease runs out and the run is taken again.
             _log.warning("run.interrupted", job=claim.job, error=type(error).__name__)
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged with its traceback; a defect ends the run, not the worker
             _log.exception("run.failed", job=claim.job)
             await self._end(claim, reporter, Reason.INTERNAL, "a defect on our side ended the run")
         else:
             await _stop(reporter)
             async with self.app.db.platform() as tx:
                 await store.complete(tx, claim, result)
+            metrics.JOB_RUNS_ENDED.labels(claim.job, RunState.COMPLETED).inc()
         finally:
             progress.stopped = True
             await _stop(reporter)
@@ -107,6 +112,7 @@ class RunWorker:
         await _stop(reporter)
         async with self.app.db.platform() as tx:
             await store.fail(tx, claim, reason, message)
+        metrics.JOB_RUNS_ENDED.labels(claim.job, RunState.FAILED).inc()
 
     async def _release(self, claim: Claim) -> None:
         async with self.app.db.platform() as tx:

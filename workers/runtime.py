@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from typing import TYPE_CHECKING
 
 import structlog
@@ -90,6 +91,10 @@ class PredictionRuntime:
         )
 
     async def _close(self) -> None:
-        if self._arq is not None:
-            with contextlib.suppress(RedisError, OSError, TimeoutError, asyncio.CancelledError):
-                await self._arq.close()
+        """End arq's tasks and its connections; arq's own `close` leaves them open when one of its tasks was cancelled."""
+        if self._arq is None:
+            return
+        self._arq.handle_sig(signal.SIGUSR1)
+        await asyncio.gather(*self._arq.tasks.values(), return_exceptions=True)
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await self._arq.pool.aclose(close_connection_pool=True)

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from server.db.engines import DbRole
 from server.errors import AnalyticsError, Kind, Reason
-from server.ml.training import NotEnoughData, TrainedModel, train_classifier
+from server.ml.training import TrainedModel, TrainingDataInsufficient, train_classifier
 from server.ml.turnover import TURNOVER
 from server.registry import store as registry
 from server.registry.model import Artifact, Candidate, ModelType
@@ -46,10 +46,12 @@ async def train_shared_model(app: App, scope: str, progress: Progress) -> Mappin
     async with app.db.platform(DbRole.TRAINER) as tx:
         rows = await store.pooled_turnover_rows(tx)
     if len(rows) < app.settings.training_minimum_rows:
-        raise not_enough(f"{len(rows)} labelled rows of consenting organizations; at least {app.settings.training_minimum_rows} are needed")
+        found, needed = len(rows), app.settings.training_minimum_rows
+        message = f"{found} labelled rows of consenting organizations; at least {needed} are needed"
+        raise not_enough(message)
     try:
         trained = await asyncio.to_thread(train_classifier, TURNOVER, rows.columns, rows.labels, seed=SEED, progress=progress)
-    except NotEnoughData as error:
+    except TrainingDataInsufficient as error:
         raise not_enough(str(error)) from error
     progress(0.97, "registering")
     model = await register(app, candidate(model_type, rows, trained), trained)

@@ -98,7 +98,7 @@ def _config(content: object, path: Path) -> Config:
     if not isinstance(content, dict):
         msg = f"{path} must hold {form}"
         raise BadInput(msg)
-    address, ca, tokens = content.get("address") or "", content.get("ca") or "", content.get("tokens") or {}
+    address, ca, tokens = content.get("address", ""), content.get("ca", ""), content.get("tokens", {})
     if not (isinstance(address, str) and isinstance(ca, str) and isinstance(tokens, dict)):
         msg = f"{path} must hold {form}"
         raise BadInput(msg)

@@ -35,7 +35,7 @@ _ALWAYS_THERE = frozenset({"department", "job_role", "monthly_income", "years_at
 _OPTIONAL = tuple(field.name for field in EmployeeAttributes.DESCRIPTOR.fields if field.name not in _ALWAYS_THERE)
 
 # Sets the share of leavers to about 16 % over all demo organizations.
-_BASE_LOG_ODDS = -3.15
+_BASE_LOG_ODDS = -3.08
 _EDUCATION_FIELDS = ("Business", "Engineering", "Life Sciences", "Marketing", "Medical", "Technical Degree", "Other")
 
 

@@ -30,7 +30,9 @@ Configuration: the file $ANALYTICSCTL_CONFIG, else $ANALYTICS_DATA_DIR/analytics
 Exit codes: 0 done; 1 refused or failed on the server; 2 wrong usage or a bad input file; 3 the server cannot be reached.
 """
 
-app = typer.Typer(cls=CtlGroup, help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=CtlGroup, help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
+)
 
 
 @app.callback()

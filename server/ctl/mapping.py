@@ -132,7 +132,12 @@ def plan(
         msg = f"{name} is given by both --map and --set"
         raise BadInput(msg)
     left_out = {_find(header, column, "--ignore") for column in ignore}
-    used = {rule.index: rule for rule in given.values()}
+    used: dict[int, ColumnRule] = {}
+    for rule in given.values():
+        other = used.setdefault(rule.index, rule)
+        if other is not rule:
+            msg = f"column {shown(rule.column)} is mapped to two fields, {other.spec.name} and {rule.spec.name}"
+            raise BadInput(msg)
     matched = _by_name(header, taken=fixed.keys() | given.keys(), skip=left_out | used.keys())
     used |= {rule.index: rule for rule in matched}
     if DATE_FIELD not in fixed and all(rule.spec.name != DATE_FIELD for rule in used.values()):

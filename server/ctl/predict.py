@@ -1,5 +1,6 @@
 """`analyticsctl predict`: one prediction, asked for and waited for."""
 
+import datetime
 import json
 import sys
 import uuid
@@ -34,6 +35,7 @@ def predict(  # noqa: PLR0913 - one argument per option
     ] = None,
     features_json: Annotated[Path | None, typer.Option(help="File with a JSON object of features by name; - reads standard input.")] = None,
     wait: Annotated[float, typer.Option(min=0, max=3600, help="Seconds to wait for the result.")] = 30.0,
+    delay: Annotated[float, typer.Option(min=0, max=86400, help="Do not start it before so many seconds.")] = 0.0,
     json_output: JsonOption = False,
 ) -> None:
     """Ask for a prediction and show its result.
@@ -57,6 +59,8 @@ def predict(  # noqa: PLR0913 - one argument per option
     else:
         msg = "give --employee KEY, --set FEATURE=VALUE or --features-json FILE"
         raise BadInput(msg)
+    if delay:
+        request.schedule_time.FromDatetime(datetime.datetime.now(tz=datetime.UTC) + datetime.timedelta(seconds=delay))
     connection = session.tenant
     answer = connection.unary(AnalyticsServiceStub(connection.channel).RequestPrediction, request)
     if answer.deduplicated and not json_output:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from server.db.engines import DbRole
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy.engine import URL
+
+    from server.db.engines import DbRole
 
 _RIGHTS = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS NOREPLICATION"
 

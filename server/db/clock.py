@@ -6,10 +6,14 @@ wait for a lock. Tests replace the function in their own database.
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import DateTime, func
-from sqlalchemy.sql.functions import Function
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.sql.functions import Function
 
 type_ = DateTime(timezone=True)
 

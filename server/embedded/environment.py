@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DATABASE = "analytics"
 OWNER = "owner"
+_NOT_FOR_CHILDREN = ("ANALYTICS_ADMIN_DATABASE_URL", "ANALYTICSCTL_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def build_environment(data: DataFolder, passwords: Passwords, key: SigningKey, d
             "ANALYTICS_DB_TRAINER_PASSWORD": passwords.trainer,
         }
         admin_url = postgres.admin_url
-    own = {name: value for name, value in os.environ.items() if name != "ANALYTICS_ADMIN_DATABASE_URL" and value}
+    # Neither the superuser's address nor what the user's own analyticsctl is set to concerns the children.
+    own = {name: value for name, value in os.environ.items() if value and not name.startswith(_NOT_FOR_CHILDREN)}
     variables = {**generated, **own, "ANALYTICS_DATA_DIR": str(data.path)}
     return Environment(variables, admin_url)

@@ -40,10 +40,11 @@ _REQUEST = {"model_type": "MODEL_TYPE_TURNOVER_PREDICTION", "turnover": {"attrib
 _TO_NEXT_REQUEST = """sed -n 's/^  "jobId": "\\([^"]*\\)".*/{"job_id": "\\1", "wait": "30s"}/p'"""
 
 
-def lines_to_paste(address: str, token: str) -> list[str]:
+def lines_to_paste(address: str, token: str, certificate: str = "") -> list[str]:
     """Return shell lines that work as they are: list services, list models, ask for a prediction, wait for its result."""
     grpcurl = shlex.quote(_grpcurl())
-    call = f'{grpcurl} -plaintext -H "authorization: Bearer $TOKEN"'
+    security = f"-cacert {shlex.quote(certificate)}" if certificate else "-plaintext"
+    call = f'{grpcurl} {security} -H "authorization: Bearer $TOKEN"'
     request = shlex.quote(json.dumps(_REQUEST))
     predict = f"{call} -d {request} {address} {_SERVICE}/RequestPrediction"
     return [

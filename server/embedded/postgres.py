@@ -48,8 +48,8 @@ _OPTIONS = {
     "password_encryption": "scram-sha-256",
 }
 _FAST_OPTIONS = {
+    # synchronous_commit stays on: with it off a kill -9 loses what was committed, and the tests kill.
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum_naptime": "10min",
 }

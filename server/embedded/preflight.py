@@ -106,7 +106,11 @@ def open_data_folder(path: Path, account: Account | None, say: Callable[[str], N
     except OSError as error:
         msg = f"cannot use data folder {path}: {error.strerror}; set ANALYTICS_DATA_DIR to a folder that can be written"
         raise EmbeddedError(msg) from error
-    _take_lock(lock, path, say)
+    try:
+        _take_lock(lock, path, say)
+    except BaseException:
+        lock.close()
+        raise
     return DataFolder(path, lock)
 
 

@@ -157,19 +157,21 @@ def _write_client_file(run: _Run, address: str) -> str:
         audience=audience,
         subject=DEMO_USER,
         org_id=DEMO_ORG,
-        roles=[Role.OWNER, Role.ADMIN, Role.ANALYST],
+        roles=[Role.OWNER, Role.ADMIN, Role.ANALYST, Role.VIEWER],
     )
     operator = mint_token(run.key, issuer=issuer, audience=audience, subject="demo-operator", org_id=None, roles=[Role.OPERATOR])
     path = run.data.path / "analyticsctl.json"
     stored: dict[str, str] = {}
     with suppress(OSError, ValueError, AttributeError):
         stored = dict(json.loads(path.read_text()).get("tokens", {}))
-    write_private(path, json.dumps({"address": address, "tokens": {**stored, "tenant": tenant, "operator": operator}}, indent=2) + "\n")
+    content = {"address": address, "ca": run.settings.tls_certificate, "tokens": {**stored, "tenant": tenant, "operator": operator}}
+    write_private(path, json.dumps(content, indent=2) + "\n")
     return tenant
 
 
 def _load_demo(run: _Run, environment: Environment) -> None:
     arguments = ["server.ctl", "demo", "--key-file", str(run.key.private_file), "--kid", run.key.kid]
+    arguments += ["--issuer", run.settings.jwt_issuer, "--audience", run.settings.jwt_audience]
     _finish(run, "loading demo data", arguments, environment.variables, None, DEMO_SECONDS)
     run.say("demo tenants and a trained model are in place")
 
@@ -178,7 +180,7 @@ def _announce(run: _Run, address: str, token: str, seconds: float) -> None:
     _show(f"ready after {seconds:.1f} s: gRPC on {address}, data in {run.data.path}, logs in {run.data.logs}; Ctrl-C stops everything")
     if token:
         _show(f"\n# A token of {DEMO_USER} in {DEMO_ORG} (12 h) and calls to paste into another shell:")
-        _show("\n".join(lines_to_paste(address, token)))
+        _show("\n".join(lines_to_paste(address, token, run.settings.tls_certificate)))
 
 
 def _log_file(logs: Path, name: str) -> Path:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ARRAY, Boolean, Date, Text, bindparam, delete, func, select, text
-from sqlalchemy.sql.elements import TextClause
 
 from server.facts.model import Employee, FactSummary, Written
 from server.facts.tables import ATTRIBUTE_TYPES, employees
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sqlalchemy.sql.elements import TextClause
 
     from server.db import ReadTx, Tx
     from server.facts.model import AttributeValue

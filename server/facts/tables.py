@@ -6,10 +6,10 @@ from server.db.naming import tenant_table
 from server.facts.model import BOOLEAN_ATTRIBUTES, INTEGER_ATTRIBUTES, NUMBER_ATTRIBUTES, TEXT_ATTRIBUTES
 
 ATTRIBUTE_TYPES = (
-    {name: Text for name in TEXT_ATTRIBUTES}
-    | {name: Boolean for name in BOOLEAN_ATTRIBUTES}
-    | {name: Integer for name in INTEGER_ATTRIBUTES}
-    | {name: Double for name in NUMBER_ATTRIBUTES}
+    dict.fromkeys(TEXT_ATTRIBUTES, Text)
+    | dict.fromkeys(BOOLEAN_ATTRIBUTES, Boolean)
+    | dict.fromkeys(INTEGER_ATTRIBUTES, Integer)
+    | dict.fromkeys(NUMBER_ATTRIBUTES, Double)
 )
 
 employees = tenant_table(

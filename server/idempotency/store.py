@@ -64,11 +64,7 @@ async def claim(tx: Tx, org: OrgId, method: str, request_id: str, request_hash: 
 
 async def remember(tx: Tx, org: OrgId, method: str, request_id: str, response: bytes) -> None:
     """Store the answer under an id that this transaction claimed."""
-    await tx.run(
-        update(idempotency_keys)
-        .where(_key(org, method, request_id))
-        .values(response=response)
-    )
+    await tx.run(update(idempotency_keys).where(_key(org, method, request_id)).values(response=response))
 
 
 async def forget_expired(tx: Tx, limit: int) -> int:

@@ -1,7 +1,8 @@
-"""From a model's log-odds to a probability that means what it says: Platt scaling.
+"""From a model's log-odds to a probability that means what it says: beta calibration.
 
-Boosted trees rank well but their probabilities are distorted; a logistic curve through out-of-fold log-odds mends that
-with two numbers, which few positives can still determine (Platt 1999; Niculescu-Mizil & Caruana 2005).
+Boosted trees rank well but their probabilities are distorted (Niculescu-Mizil & Caruana 2005). Platt's logistic curve
+(Platt 1999) stretches both ends alike; attrition has a floor, people who leave whatever is known of them, so the two
+ends need a slope each. Beta calibration (Kull, Silva Filho & Flach 2017) has exactly that and contains Platt's curve.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from server.ml.evaluation import Labels, Scores
+if TYPE_CHECKING:
+    from server.ml.evaluation import Labels, Scores
 
 _STEPS = 100
 _PRECISION = 1e-10
-_RIDGE = 1e-12
-_HALVINGS = 30
+_HALVINGS = 40
+_RIDGE = 0.1
+"""Weight of the pull to (1, 1, 0), which leaves margins as they are: nothing against hundreds of rows, and what keeps
+the curve finite for a few rows, equal margins or a perfect ranking."""
 
 
 class CalibrationInvalid(ValueError):
@@ -27,19 +32,22 @@ class CalibrationInvalid(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """probability = 1 / (1 + exp(-(slope * margin + intercept))); the slope is never negative, so the ranking stays."""
+    """Calibrated log-odds of a margin m: low * ln s - high * ln(1 - s) + intercept, with s = 1 / (1 + exp(-m)).
 
-    slope: float
+    `low` is the slope far below 0, `high` the slope far above. Neither is negative, so the ranking stays.
+    """
+
+    low: float
+    high: float
     intercept: float
 
     def apply(self, margins: npt.NDArray[np.floating]) -> Scores:
         """Calibrated probabilities, 0 to 1, of log-odds."""
-        scaled = self.slope * margins.astype(np.float64) + self.intercept
-        return np.exp(-np.logaddexp(0.0, -scaled))
+        return _sigmoid(_design(margins) @ np.array([self.low, self.high, self.intercept]))
 
     def to_json(self) -> dict[str, object]:
         """A plain value for JSON; `from_json` reads it back."""
-        return {"slope": self.slope, "intercept": self.intercept}
+        return {"low": self.low, "high": self.high, "intercept": self.intercept}
 
     @classmethod
     def from_json(cls, data: object) -> Calibration:
@@ -50,54 +58,67 @@ class Calibration:
 
         """
         if isinstance(data, Mapping):
-            slope, intercept = data.get("slope"), data.get("intercept")
-            if isinstance(slope, int | float) and isinstance(intercept, int | float) and slope >= 0 and math.isfinite(slope + intercept):
-                return cls(float(slope), float(intercept))
-        msg = "a calibration has a slope of at least 0 and an intercept"
+            low, high, intercept = _number(data.get("low")), _number(data.get("high")), _number(data.get("intercept"))
+            if low >= 0 and high >= 0 and math.isfinite(low + high + intercept):
+                return cls(low, high, intercept)
+        msg = "a calibration has two slopes of at least 0 and an intercept"
         raise CalibrationInvalid(msg)
 
 
 def fit(margins: npt.NDArray[np.floating], labels: Labels) -> Calibration:
-    """Fit slope and intercept to log-odds of rows the model was not trained on.
+    """Fit the curve to log-odds of rows the model was not trained on.
 
-    Maximum likelihood with Platt's softened targets (P + 1)/(P + 2) and 1/(N + 2), by Newton steps with halving (Lin,
-    Lin & Weng 2007). Margins that rank worse than chance get slope 0: the base rate for everyone, not the reverse.
+    Maximum likelihood, with Platt's softened targets (P + 1)/(P + 2) and 1/(N + 2), by Newton steps with halving (Lin,
+    Lin & Weng 2007). A slope that would be negative is 0 and the rest is fitted again, as Kull et al. do: margins that
+    rank worse than chance give the base rate for everyone, not the reverse.
     """
-    x = margins.astype(np.float64)
     positives = int(np.sum(labels == 1))
-    negatives = len(labels) - positives
-    targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    flat = math.log((positives + 1) / (negatives + 1))
-    weights = _newton(np.column_stack([x, np.ones_like(x)]), targets, np.array([0.0, flat]))
-    if weights[0] > 0:
-        return Calibration(float(weights[0]), float(weights[1]))
-    mean = float(targets.mean())
-    return Calibration(0.0, math.log(mean / (1 - mean)))
+    targets = np.where(labels == 1, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
+    design = _design(margins)
+    free = [0, 1, 2]
+    weights = np.zeros(3)
+    while True:
+        weights[:] = 0.0
+        weights[free] = _newton(design[:, free], targets, np.array([1.0, 1.0, 0.0])[free])
+        steepest_fall = int(np.argmin(weights[:2]))
+        if weights[steepest_fall] >= 0:
+            return Calibration(*(float(weight) for weight in weights))
+        free.remove(steepest_fall)
 
 
-def _newton(design: Scores, targets: Scores, start: Scores) -> Scores:
+def _design(margins: npt.NDArray[np.floating]) -> Scores:
+    m = margins.astype(np.float64)
+    return np.column_stack([-np.logaddexp(0.0, -m), np.logaddexp(0.0, m), np.ones_like(m)])
+
+
+def _sigmoid(z: Scores) -> Scores:
+    probability: Scores = np.exp(-np.logaddexp(0.0, -z))
+    return probability
+
+
+def _newton(design: Scores, targets: Scores, prior: Scores) -> Scores:
     def loss(weights: Scores) -> float:
         z = design @ weights
-        return float(np.sum(np.logaddexp(0.0, z) - targets * z))
+        return float(np.sum(np.logaddexp(0.0, z) - targets * z) + _RIDGE / 2 * np.sum((weights - prior) ** 2))
 
-    weights = start
+    weights = prior.copy()
     current = loss(weights)
     for _ in range(_STEPS):
-        probability = np.exp(-np.logaddexp(0.0, -(design @ weights)))
-        gradient = design.T @ (probability - targets)
+        probability = _sigmoid(design @ weights)
+        gradient = design.T @ (probability - targets) + _RIDGE * (weights - prior)
         if float(np.abs(gradient).max()) < _PRECISION * len(targets):
             break
-        curvature = probability * (1 - probability)
-        # The ridge keeps the system solvable when all margins are equal.
-        hessian = (design * curvature[:, None]).T @ design + _RIDGE * len(targets) * np.eye(2)
+        hessian = (design * (probability * (1 - probability))[:, None]).T @ design + _RIDGE * np.eye(len(weights))
         step = np.linalg.solve(hessian, gradient)
-        scale = 1.0
-        for _ in range(_HALVINGS):
-            candidate = loss(weights - scale * step)
-            if candidate <= current:
+        for halving in range(_HALVINGS):
+            candidate = weights - step / 2**halving
+            if loss(candidate) < current:
                 break
-            scale /= 2
         else:
             break
-        weights, current = weights - scale * step, candidate
+        weights, current = candidate, loss(candidate)
     return weights
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan

@@ -137,7 +137,7 @@ class FeatureSpec:
 
     def _clean_number(self, value: object) -> float | int:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(_expected(self))
+            raise ValueError(_expected(self))  # noqa: TRY004 - one error type for everything a value can be
         try:
             number = float(value)
         except OverflowError:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NewType
 
-from server.registry.model import ModelType
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
     from server.identity import JobId, ModelId, OrgId
+    from server.registry.model import ModelType
 
 InputHash = NewType("InputHash", bytes)
 """SHA-256 of the canonical (RFC 8785) input, 32 bytes."""
@@ -110,6 +109,14 @@ class PredictionJob:
     generation: int
     failure: JobFailure | None
     result: TurnoverResult | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a list shows; None shows all."""
+
+    model_type: ModelType | None
+    state: JobState | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from server.predictions import store
 from server.predictions.inputs import hash_input
 from server.predictions.model import JobState, NewJob
 from server.registry import store as registry
+from server.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,6 +143,7 @@ async def accept(tx: Tx, origin: Origin, prepared: Prepared, backlog: int) -> Ac
         "deduplicated": str(deduplicated).lower(),
     }
     await audit.record(tx, origin, Act("prediction.requested", "prediction_job", str(job.job_id), details))
+    metrics.PREDICTIONS_ACCEPTED.labels(job.model_type, str(deduplicated).lower()).inc()
     return Accepted(job, deduplicated)
 
 

@@ -13,6 +13,7 @@ from server.predictions.model import (
     QUEUED_TOPIC,
     InputHash,
     JobFailure,
+    JobFilter,
     JobState,
     Lease,
     PredictionJob,
@@ -49,17 +50,13 @@ async def twin(tx: ReadTx, org: OrgId, model_id: ModelId, input_hash: InputHash)
     return None if row is None else _job(row)
 
 
-async def page(
-    tx: ReadTx, org: OrgId, model_type: ModelType | None, state: JobState | None, before: tuple[datetime, UUID] | None, limit: int
-) -> Sequence[PredictionJob]:
+async def page(tx: ReadTx, org: OrgId, wanted: JobFilter, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[PredictionJob]:
     """Return at most `limit` jobs, newest first, older than the cursor `before`."""
-    query = (
-        select(prediction_jobs).where(_columns.org_id == org).order_by(_columns.created_at.desc(), _columns.job_id.desc()).limit(limit)
-    )
-    if model_type is not None:
-        query = query.where(_columns.model_type == model_type)
-    if state is not None:
-        query = query.where(_columns.state == state)
+    query = select(prediction_jobs).where(_columns.org_id == org).order_by(_columns.created_at.desc(), _columns.job_id.desc()).limit(limit)
+    if wanted.model_type is not None:
+        query = query.where(_columns.model_type == wanted.model_type)
+    if wanted.state is not None:
+        query = query.where(_columns.state == wanted.state)
     if before is not None:
         query = query.where(tuple_(_columns.created_at, _columns.job_id) < tuple_(*before))
     return [_job(row) for row in await tx.all(query)]
@@ -68,8 +65,8 @@ async def page(
 async def waiting(tx: ReadTx, org: OrgId, limit: int) -> int:
     """Count the organization's queued jobs, up to `limit`."""
     queued = select(_columns.job_id).where(_columns.org_id == org, _columns.state == JobState.QUEUED).limit(limit).subquery()
-    count: int = (await tx.one(select(func.count()).select_from(queued))).count
-    return count
+    number: int = (await tx.one(select(func.count().label("number")).select_from(queued))).number
+    return number
 
 
 async def insert_queued(tx: Tx, org: OrgId, job: NewJob) -> PredictionJob | None:

@@ -11,7 +11,6 @@ from analytics.v1 import fact_service_pb2 as pb
 from server.errors import Reason, invalid_argument
 from server.facts import store
 from server.facts.load import erase_employees, load_employees
-from server.facts.model import Employee, Written
 from server.rpc.once import once
 from server.rpc.origins import origin
 from server.rpc.violations import field_violations
@@ -23,12 +22,14 @@ if TYPE_CHECKING:
 
     from server.app import App
     from server.db import Tx
+    from server.facts.model import Employee, Written
     from server.rpc.call import Call
 
     Rows = Sequence[employees_pb2.Employee]
 
 MAX_ROWS = 5_000
 MAX_ERRORS = 100
+_ROWS = "employees.employees"
 _YEARS = range(1950, 2101)
 
 
@@ -46,11 +47,9 @@ class FactRpcs:
             index = len(response.batches)
             messages = request.employees.employees
             if not messages:
-                raise invalid_argument("employees.employees", f"batch {index} has no rows")
+                raise invalid_argument(_ROWS, f"batch {index} has no rows")
             if len(messages) > MAX_ROWS:
-                raise invalid_argument(
-                    "employees.employees", f"batch {index} has more than {MAX_ROWS:,} rows; split it", Reason.BATCH_TOO_LARGE
-                )
+                raise invalid_argument(_ROWS, f"batch {index} has more than {MAX_ROWS:,} rows; split it", Reason.BATCH_TOO_LARGE)
             response.batches.append(await self._load(index, messages, call))
         return response
 

@@ -26,8 +26,6 @@ class ModelRpcs:
         """List the shared versions, newest first."""
         page = page_of(self._app.settings, call, request)
         async with self._app.read(call.caller.org) as tx:
-            models = await store.page(
-                tx, model_type_filter(request.type), model_state_filter(request.state), page.before, page.size + 1
-            )
+            models = await store.page(tx, model_type_filter(request.type), model_state_filter(request.state), page.before, page.size + 1)
         shown, token = page.cut(models, lambda model: (model.created_at, model.model_id))
         return pb.ListModelsResponse(models=[model_message(model) for model in shown], next_page_token=token)

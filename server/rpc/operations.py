@@ -18,8 +18,8 @@ from server.rpc.pages import page_of
 from server.rpc.request_hash import request_hash
 from server.rpc.watches import follow
 from server.schedule import store
-from server.schedule.model import Run, RunState, topic
-from server.schedule.run_now import Order, run_now
+from server.schedule.model import Order, Run, RunState, topic
+from server.schedule.run_now import run_now
 from server.training.model import TRAIN
 from server.wire.models import model_type
 from server.wire.runs import run_message, run_state_filter

@@ -12,6 +12,7 @@ from server.errors import AnalyticsError, Kind, Reason, invalid_argument, not_fo
 from server.identity import JobId
 from server.predictions import store
 from server.predictions.cancel import cancel_prediction
+from server.predictions.model import JobFilter
 from server.predictions.request import Accepted, Prepared, accept, keep_input, prepare
 from server.queue import QueueUnavailable
 from server.rpc.once import earlier_answer, once
@@ -57,9 +58,7 @@ class PredictionRpcs:
 
         return await once(self._app, call, request, pb.RequestPredictionResponse, act)
 
-    async def batch_request_predictions(
-        self, request: pb.BatchRequestPredictionsRequest, call: Call
-    ) -> pb.BatchRequestPredictionsResponse:
+    async def batch_request_predictions(self, request: pb.BatchRequestPredictionsRequest, call: Call) -> pb.BatchRequestPredictionsResponse:
         """Accept or refuse each item by itself."""
         earlier = await earlier_answer(self._app, call, request, pb.BatchRequestPredictionsResponse)
         if earlier is not None:
@@ -87,15 +86,9 @@ class PredictionRpcs:
     async def list_prediction_jobs(self, request: pb.ListPredictionJobsRequest, call: Call) -> pb.ListPredictionJobsResponse:
         """List jobs, newest first."""
         page = page_of(self._app.settings, call, request)
+        shown_jobs = JobFilter(model_type_filter(request.model_type), job_state_filter(request.state))
         async with self._app.read(call.caller.org) as tx:
-            jobs = await store.page(
-                tx,
-                call.caller.org,
-                model_type_filter(request.model_type),
-                job_state_filter(request.state),
-                page.before,
-                page.size + 1,
-            )
+            jobs = await store.page(tx, call.caller.org, shown_jobs, page.before, page.size + 1)
         shown, token = page.cut(jobs, lambda job: (job.created_at, job.job_id))
         return pb.ListPredictionJobsResponse(jobs=[job_message(job) for job in shown], next_page_token=token)
 
@@ -166,9 +159,7 @@ class PredictionRpcs:
                     outcomes.append(error)
         return outcomes
 
-    async def _accept_each(
-        self, tx: Tx, outcomes: Sequence[Prepared | AnalyticsError], call: Call
-    ) -> list[pb.BatchRequestPredictionsItem]:
+    async def _accept_each(self, tx: Tx, outcomes: Sequence[Prepared | AnalyticsError], call: Call) -> list[pb.BatchRequestPredictionsItem]:
         items = [pb.BatchRequestPredictionsItem() for _ in outcomes]
         prepared = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Prepared)]
         # Two batches with the same inputs insert them in the same order, so neither waits for the other in a circle.
@@ -190,9 +181,7 @@ _ANSWER_MARGIN_SECONDS = 0.1
 
 
 def _accepted(accepted: Accepted) -> pb.RequestPredictionResponse:
-    return pb.RequestPredictionResponse(
-        job_id=str(accepted.job.job_id), deduplicated=accepted.deduplicated, job=job_message(accepted.job)
-    )
+    return pb.RequestPredictionResponse(job_id=str(accepted.job.job_id), deduplicated=accepted.deduplicated, job=job_message(accepted.job))
 
 
 def _checked(asked: Wanted, path: str) -> Wanted:

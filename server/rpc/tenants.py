@@ -27,9 +27,7 @@ class TenantRpcs:
         """Serve from `app`."""
         self._app = app
 
-    async def get_organization_profile(
-        self, request: pb.GetOrganizationProfileRequest, call: Call
-    ) -> pb.GetOrganizationProfileResponse:
+    async def get_organization_profile(self, request: pb.GetOrganizationProfileRequest, call: Call) -> pb.GetOrganizationProfileResponse:
         """Read the profile."""
         del request
         async with self._app.read(call.caller.org) as tx:

@@ -48,6 +48,18 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be run and who asks; `request_id` empty means no idempotency."""
+
+    job: str
+    scope: str
+    user: UserId
+    request_id: str
+    request_hash: bytes
+    traceparent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A run that this process holds until its lease ends."""
 

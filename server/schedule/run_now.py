@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from server.errors import AnalyticsError, FieldViolation, Kind, Reason, Resource
-from server.identity import RunId, UserId
+from server.identity import RunId
 from server.schedule import store
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from server.db import Tx
-    from server.schedule.model import Run
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be run and who asks; `request_id` empty means no idempotency."""
-
-    job: str
-    scope: str
-    user: UserId
-    request_id: str
-    request_hash: bytes
-    traceparent: str
+    from server.schedule.model import Order, Run
 
 
 async def run_now(tx: Tx, order: Order, new_id: UUID) -> Run:
@@ -39,16 +26,8 @@ async def run_now(tx: Tx, order: Order, new_id: UUID) -> Run:
         earlier = await store.by_request(tx, order.user, order.request_id)
         if earlier is not None:
             return _same(earlier, order)
-    added = await store.add(
-        tx,
-        RunId(new_id),
-        order.job,
-        order.scope,
-        order.user,
-        request_id=order.request_id or None,
-        request_hash=order.request_hash,
-        traceparent=order.traceparent,
-    )
+        await store.forget_request(tx, order.user, order.request_id)
+    added = await store.add(tx, RunId(new_id), order)
     run = await store.get(tx, RunId(new_id)) if added else await store.unfinished(tx, order.job, order.scope)
     if run is None:
         raise AnalyticsError(Kind.ABORTED, Reason.CONCURRENT_UPDATE, "another request of this run was faster; retry")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Row, case, func, literal, select, tuple_, update
@@ -9,39 +10,44 @@ from sqlalchemy.dialects.postgresql import insert
 
 from server.db import now
 from server.identity import RunId, UserId
-from server.schedule.model import MAX_ATTEMPTS, QUEUED_TOPIC, Claim, Run, RunState, topic
+from server.schedule.model import MAX_ATTEMPTS, QUEUED_TOPIC, Claim, Order, Run, RunState, topic
 from server.schedule.tables import job_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from typing import Any
     from uuid import UUID
 
     from server.db import ReadTx, Tx
 
 _columns = job_runs.c
+_REQUEST_KEPT = timedelta(hours=24)
 _UNFINISHED = _columns.state.in_([RunState.QUEUED, RunState.RUNNING])
 
 
-async def add(  # noqa: PLR0913 - the columns of a new row
-    tx: Tx, run_id: RunId, job: str, scope: str, user: UserId, *, request_id: str | None, request_hash: bytes, traceparent: str
-) -> bool:
+async def add(tx: Tx, run_id: RunId, order: Order) -> bool:
     """Queue a run; False when one of the same job and scope is unfinished or the request id was used."""
     statement = insert(job_runs).values(
         run_id=run_id,
-        job=job,
-        scope=scope,
+        job=order.job,
+        scope=order.scope,
         state=RunState.QUEUED,
         message="waiting for a worker",
-        requested_by=user,
-        request_id=request_id,
-        request_hash=request_hash,
-        traceparent=traceparent,
+        requested_by=order.user,
+        request_id=order.request_id or None,
+        request_hash=order.request_hash,
+        traceparent=order.traceparent,
         created_at=now(),
     )
     tx.wake(QUEUED_TOPIC)
     return bool(await tx.run(statement.on_conflict_do_nothing()))
+
+
+async def forget_request(tx: Tx, user: UserId, request_id: str) -> None:
+    """Free a request id whose 24 hours are over."""
+    mine = (_columns.requested_by == user) & (_columns.request_id == request_id)
+    await tx.run(update(job_runs).where(mine, _columns.created_at < now() - _REQUEST_KEPT).values(request_id=None))
 
 
 async def get(tx: ReadTx, run_id: RunId) -> Run | None:
@@ -57,8 +63,9 @@ async def unfinished(tx: ReadTx, job: str, scope: str) -> Run | None:
 
 
 async def by_request(tx: ReadTx, user: UserId, request_id: str) -> tuple[Run, bytes] | None:
-    """Return the run that a request id made, with the hash of that request."""
-    row = await tx.first(select(job_runs).where(_columns.requested_by == user, _columns.request_id == request_id))
+    """Return the run that a request id made, with the hash of that request, for 24 hours."""
+    mine = (_columns.requested_by == user) & (_columns.request_id == request_id)
+    row = await tx.first(select(job_runs).where(mine, _columns.created_at >= now() - _REQUEST_KEPT))
     return None if row is None else (_run(row), bytes(row.request_hash))
 
 

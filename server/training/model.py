@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
+    from server.facts.model import AttributeValue
+
 TRAIN = "train"
 """Name of the job; its scope is the model type."""
 
@@ -20,7 +22,7 @@ class PooledRows:
     `contributors` is the number of organizations the rows come from, `cutoff` the date of the newest row.
     """
 
-    columns: Mapping[str, Sequence[object]]
+    columns: Mapping[str, Sequence[AttributeValue | None]]
     labels: Sequence[bool]
     contributors: int
     cutoff: date | None

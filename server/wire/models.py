@@ -28,22 +28,22 @@ _TYPES_BACK = {value: key for key, value in _TYPES.items()}
 _STATES_BACK = {value: key for key, value in _STATES.items()}
 
 
-def model_type_message(model_type: ModelType) -> models_pb2.ModelType:
+def model_type_message(model_type: ModelType) -> models_pb2.ModelType.ValueType:
     """Return the enum value of the contract."""
     return _TYPES[model_type]
 
 
-def model_type(value: models_pb2.ModelType) -> ModelType:
+def model_type(value: models_pb2.ModelType.ValueType) -> ModelType:
     """Return the domain's value of a specified type."""
     return _TYPES_BACK[value]
 
 
-def model_type_filter(value: models_pb2.ModelType) -> ModelType | None:
+def model_type_filter(value: models_pb2.ModelType.ValueType) -> ModelType | None:
     """Return the domain's value; unspecified is no filter."""
     return _TYPES_BACK.get(value)
 
 
-def model_state_filter(value: models_pb2.ModelState) -> ModelState | None:
+def model_state_filter(value: models_pb2.ModelState.ValueType) -> ModelState | None:
     """Return the domain's value; unspecified is no filter."""
     return _STATES_BACK.get(value)
 

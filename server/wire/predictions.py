@@ -38,7 +38,7 @@ _BANDS = {
 }
 
 
-def job_state_filter(value: predictions_pb2.PredictionJobState) -> JobState | None:
+def job_state_filter(value: predictions_pb2.PredictionJobState.ValueType) -> JobState | None:
     """Return the domain's value; unspecified is no filter."""
     return _STATES_BACK.get(value)
 
@@ -72,9 +72,7 @@ def job_message(job: PredictionJob) -> predictions_pb2.PredictionJob:
     return message
 
 
-def wanted(
-    message: predictions_pb2.RequestPredictionRequest | predictions_pb2.PredictionInput, prefix: str = ""
-) -> Wanted:
+def wanted(message: predictions_pb2.RequestPredictionRequest | predictions_pb2.PredictionInput, prefix: str = "") -> Wanted:
     """Return the request as the use case takes it; `prefix` is where the message stands in the call's request.
 
     Raises:

@@ -26,7 +26,7 @@ _STATES = {
 _STATES_BACK = {value: key for key, value in _STATES.items()}
 
 
-def run_state_filter(value: pb.JobRunState) -> RunState | None:
+def run_state_filter(value: pb.JobRunState.ValueType) -> RunState | None:
     """Return the domain's value; unspecified is no filter."""
     return _STATES_BACK.get(value)
 

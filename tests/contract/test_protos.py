@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from analytics.v1.errors_pb2 import ErrorReason
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
-from google.rpc import code_pb2
+from google.rpc import error_details_pb2
 
-from server.errors import Kind, Reason
+from server.errors import AnalyticsError, Kind, Reason
+from server.rpc.status import CODES, to_status_proto
 from tests.contract.sources import ROOT
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def image() -> FileDescriptorSet:
     return FileDescriptorSet.FromString(IMAGE.read_bytes())
 
 
+# `proto/released.binpb` is the image of the last release; whoever cuts a release copies `generated/descriptor.binpb` over it.
 def breaking(path: Path, against: Path) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "buf"), "breaking", str(path), "--against", str(against), "--path", "analytics"]
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
@@ -99,8 +101,16 @@ def test_reasons_of_the_core_are_those_of_the_contract() -> None:
     assert {reason.value for reason in Reason} == contract_reasons()
 
 
-def test_kinds_are_names_of_grpc_status_codes() -> None:
-    assert {kind.name for kind in Kind} <= set(code_pb2.Code.keys())
+def test_every_kind_has_the_status_code_of_its_name() -> None:
+    assert {kind: code.name for kind, code in CODES.items()} == {kind: kind.name for kind in Kind}
+
+
+def test_every_reason_reaches_the_caller_as_error_info() -> None:
+    for reason in Reason:
+        details = to_status_proto(AnalyticsError(Kind.ABORTED, reason, "Told.")).details
+        info = error_details_pb2.ErrorInfo()
+        assert details[0].Unpack(info)
+        assert (info.reason, info.domain) == (reason.name, "analytics")
 
 
 def test_nothing_released_was_broken() -> None:

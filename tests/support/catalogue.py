@@ -45,7 +45,9 @@ async def _unguarded(connection: asyncpg.Connection, shared: frozenset[str]) -> 
         FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
         """
     )
-    return [Finding(row["relname"], "row-level security is not forced") for row in rows if row["relname"] not in shared and not row["forced"]]
+    return [
+        Finding(row["relname"], "row-level security is not forced") for row in rows if row["relname"] not in shared and not row["forced"]
+    ]
 
 
 async def _keys(connection: asyncpg.Connection, shared: frozenset[str], references: frozenset[tuple[str, str]]) -> list[Finding]:
@@ -86,7 +88,11 @@ async def _roles(connection: asyncpg.Connection) -> list[Finding]:
         """,
         list(ROLES),
     )
-    found = [Finding(row["rolname"], "is superuser, owner or member of another role") for row in rows if row["mighty"] or row["owner"] or row["member"]]
+    found = [
+        Finding(row["rolname"], "is superuser, owner or member of another role")
+        for row in rows
+        if row["mighty"] or row["owner"] or row["member"]
+    ]
     public = await connection.fetch(
         "SELECT table_name FROM information_schema.role_table_grants WHERE grantee = 'PUBLIC' AND table_schema = 'public'"
     )
@@ -122,7 +128,13 @@ async def _policies(connection: asyncpg.Connection) -> frozenset[tuple[str, str,
         " WHERE schemaname = 'public'"
     )
     return frozenset(
-        (row["tablename"], row["policyname"], row["role"] if row["roles"] == 1 and row["cmd"] == "ALL" else "?", row["qual"] or "", row["with_check"] or "")
+        (
+            row["tablename"],
+            row["policyname"],
+            row["role"] if row["roles"] == 1 and row["cmd"] == "ALL" else "?",
+            row["qual"] or "",
+            row["with_check"] or "",
+        )
         for row in rows
     )
 
@@ -140,6 +152,9 @@ async def _partitions(connection: asyncpg.Connection) -> list[Finding]:
 
 def _difference(kind: str, reviewed: frozenset[tuple[object, ...]], actual: frozenset[tuple[object, ...]]) -> list[Finding]:
     return [
-        *(Finding(str(item[1] if kind == "grant" else item[0]), f"{kind} is not on the reviewed list: {item}") for item in actual - reviewed),
+        *(
+            Finding(str(item[1] if kind == "grant" else item[0]), f"{kind} is not on the reviewed list: {item}")
+            for item in actual - reviewed
+        ),
         *(Finding(str(item[1] if kind == "grant" else item[0]), f"{kind} is missing: {item}") for item in reviewed - actual),
     ]

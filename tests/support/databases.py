@@ -61,7 +61,7 @@ class Cluster:
 
 def cluster() -> Iterator[Cluster]:
     """Start the servers, migrate the template, stop everything at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="at-", dir="/tmp"))  # noqa: S108 - socket paths must be short
+    folder = Path(tempfile.mkdtemp(prefix="at-", dir="/tmp"))
     folder.chmod(0o755)
     postgres = start_postgres(folder / "pg", fast=True)
     try:

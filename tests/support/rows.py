@@ -36,7 +36,7 @@ def employee(seed: int, *, labelled: bool = True) -> employees_pb2.Employee:
     row = employees_pb2.Employee(employee_key=f"e-{seed}", as_of=Date(year=2026, month=1, day=31), attributes=known)
     if labelled:
         pull = -1.2 + 1.6 * known.over_time - 0.6 * (known.job_satisfaction - 2) - 0.12 * known.years_at_company
-        row.left_within_year = random.Random(-seed).random() < 1 / (1 + 2.718 ** -pull)
+        row.left_within_year = random.Random(-seed).random() < 1 / (1 + 2.718**-pull)
     return row
 
 

@@ -16,6 +16,7 @@ from server.predictions.jobs import execute_prediction
 from server.predictions.model import QUEUED_TOPIC
 from server.queue import QueueUnavailable
 from server.queue.bell import wait
+from server.telemetry import metrics
 
 if TYPE_CHECKING:
     from server.db import Database
@@ -62,6 +63,7 @@ class Dispatcher:
         """Start what may be started now; returns how many. A start that arq does not get is swept when its lease ends."""
         async with self.db.platform(DbRole.DISPATCH) as tx:
             starts = await store.claim(tx, self.limits)
+        metrics.PREDICTIONS_STARTED.inc(len(starts))
         await self.queue.put([execute_prediction(start) for start in starts])
         return len(starts)
 

@@ -270,7 +270,8 @@ def _pooled_view() -> list[str]:
         f"""
         CREATE VIEW pooled_turnover_rows WITH (security_barrier) AS
         SELECT dense_rank() OVER (ORDER BY md5(org_id)) AS contributor,
-               row_number() OVER (ORDER BY md5(org_id || ':' || employee_key), org_id, employee_key) AS place, as_of, left_within_year, {attributes}
+               row_number() OVER (ORDER BY md5(org_id || ':' || employee_key), org_id, employee_key) AS place,
+               as_of, left_within_year, {attributes}
         FROM (
             SELECT DISTINCT ON (e.org_id, e.employee_key) e.*
             FROM employees e LEFT JOIN tenant_switches s ON s.org_id = e.org_id

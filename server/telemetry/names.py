@@ -1,0 +1,26 @@
+"""Every name of a metric, a span and a span attribute, so that dashboards and alerts have one list to read."""
+
+RPC_CALLS = "analytics_rpc_calls_total"
+RPC_SECONDS = "analytics_rpc_seconds"
+RPC_IN_FLIGHT = "analytics_rpc_in_flight"
+CREDENTIAL_KEY_REFRESHES = "analytics_credential_key_refreshes_total"
+
+PREDICTIONS_ACCEPTED = "analytics_predictions_accepted_total"
+PREDICTIONS_STARTED = "analytics_predictions_started_total"
+PREDICTIONS_ENDED = "analytics_predictions_ended_total"
+PREDICTION_WAIT_SECONDS = "analytics_prediction_wait_seconds"
+PREDICTION_RUN_SECONDS = "analytics_prediction_run_seconds"
+JOB_RUNS_ENDED = "analytics_job_runs_ended_total"
+JOB_RUN_SECONDS = "analytics_job_run_seconds"
+
+SPAN_PREDICTION = "prediction.execute"
+SPAN_JOB_RUN = "job_run.execute"
+
+ATTRIBUTE_ORG = "analytics.org_id"
+ATTRIBUTE_REQUEST_ID = "analytics.request_id"
+ATTRIBUTE_JOB_ID = "analytics.job_id"
+ATTRIBUTE_REASON = "analytics.reason"
+ATTRIBUTE_RPC_SYSTEM = "rpc.system"
+ATTRIBUTE_RPC_SERVICE = "rpc.service"
+ATTRIBUTE_RPC_METHOD = "rpc.method"
+ATTRIBUTE_RPC_CODE = "rpc.grpc.status_code"
