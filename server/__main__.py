@@ -10,6 +10,7 @@ import uvloop
 from server import app as composition
 from server import settings as settings_module
 from server.lifecycle import announce_ready, termination
+from server.rpc.keys import KeysUnreadable
 from server.rpc.server import serve, verifier_of
 from server.rpc.services import services
 from server.settings import SettingsInvalid
@@ -39,8 +40,13 @@ def main() -> int:
         return 2
     logs.configure("server", settings.log_level)
     tracing.start("analytics-server", settings.otlp_endpoint)
-    uvloop.run(run(settings))
-    tracing.stop()
+    try:
+        uvloop.run(run(settings))
+    except (KeysUnreadable, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    finally:
+        tracing.stop()
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from server.telemetry import logs
 from tests.support import databases, environment, live, trained
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 # Settings of a shell that runs the service beside the tests must not leak into them.
 for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "ANALYTICSCTL_"))]:
     del os.environ[name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet() -> None:
+    """Log errors only; a test that reads logs configures them itself."""
+    logs.configure("test", "error")
 
 
 @pytest.fixture(scope="session")

@@ -48,8 +48,13 @@ def main() -> int:
         return 2
     logs.configure("worker", settings.log_level)
     tracing.start("analytics-worker", settings.otlp_endpoint)
-    uvloop.run(work(settings))
-    tracing.stop()
+    try:
+        uvloop.run(work(settings))
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    finally:
+        tracing.stop()
     return 0
 
 

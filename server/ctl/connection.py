@@ -162,16 +162,24 @@ class Connection:
             raise refused(error, self.address, request_id) from None
 
     def unary(
-        self, method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT], request: RequestT, *, extra_seconds: float = 0.0
+        self,
+        method: grpc.UnaryUnaryMultiCallable[RequestT, ResponseT],
+        request: RequestT,
+        *,
+        extra_seconds: float = 0.0,
+        wait_for_server: bool = False,
     ) -> ResponseT:
-        """Make a unary call; `extra_seconds` are added to the deadline for a call that waits on purpose.
+        """Make a unary call.
+
+        `extra_seconds` are added to the deadline for a call that waits on purpose; with `wait_for_server` it waits, within
+        the deadline, for a server that is not there yet.
 
         Raises:
             Refused: the call ended with an error status.
 
         """
         with self.calling() as metadata:
-            return method(request, metadata=metadata, timeout=self.timeout + extra_seconds)
+            return method(request, metadata=metadata, timeout=self.timeout + extra_seconds, wait_for_ready=wait_for_server)
 
 
 class Session:
@@ -241,7 +249,14 @@ def open_channel(address: str, ca: str) -> grpc.Channel:
         BadInput: the file of the authority cannot be read.
 
     """
-    limits = [("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.max_send_message_length", _MESSAGE_BYTES)]
+    limits = [
+        ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+        ("grpc.max_send_message_length", _MESSAGE_BYTES),
+        # A server that restarts is found again at once; the defaults wait for a second and then for ever longer.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    ]
     if not ca:
         return grpc.insecure_channel(address, options=limits)
     try:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import grpc
 import typer
 from analytics.admin.v1.operations_service_pb2 import JobRun, JobRunState
 from analytics.v1.fact_service_pb2 import ListFactSetsRequest
@@ -21,9 +20,9 @@ from analytics.v1.tenant_service_pb2 import CompanySizeRange, OrganizationProfil
 from analytics.v1.tenant_service_pb2_grpc import TenantServiceStub
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from server.ctl.connection import Connection, Session
+from server.ctl.connection import Connection
 from server.ctl.demo_organizations import ORGANIZATIONS, DemoOrganization
-from server.ctl.failures import CtlFailure, ExitCode, read_status
+from server.ctl.failures import CtlFailure, read_status
 from server.ctl.models import list_models
 from server.ctl.program import JsonOption, start
 from server.ctl.render import as_dict, decimal, print_json, say
@@ -62,11 +61,12 @@ def demo(  # noqa: PLR0913 - one argument per option
     session = start(ctx, json_output=json_output)
     tell: Callable[[str], None] = (lambda _: None) if json_output else say
     signer = load_signer(key_file, kid, issuer, audience)
-    _until_ready(session, connect_timeout)
     owners = {
         organization.org_id: session.with_token(signer.token("demo-owner", _OWNER_ROLES, organization.org_id))
         for organization in ORGANIZATIONS
     }
+    first = Connection(session.channel, session.address, signer.token("demo-owner", _OWNER_ROLES, ORGANIZATIONS[0].org_id), connect_timeout)
+    first.unary(FactServiceStub(first.channel).ListFactSets, ListFactSetsRequest(), wait_for_server=True)
     loaded = [_load(owners[organization.org_id], organization, tell) for organization in ORGANIZATIONS]
     admin = owners[ORGANIZATIONS[0].org_id]
     model = _active(admin)
@@ -88,14 +88,6 @@ def _report(loaded: list[_Loaded], model: Model, *, trained: bool, json_output: 
     done = "loaded" if any(item.rows for item in loaded) else "found"
     quality = f", ROC AUC {decimal(model.classification.roc_auc)}" if model.HasField("classification") else ""
     say(f"demo: {len(loaded)} organizations {done}; turnover_prediction {model.version} is ACTIVE{quality}")
-
-
-def _until_ready(session: Session, seconds: float) -> None:
-    try:
-        grpc.channel_ready_future(session.channel).result(timeout=seconds)
-    except grpc.FutureTimeoutError:
-        msg = f"nothing answers at {session.address} after {seconds:g} s"
-        raise CtlFailure(msg, ExitCode.UNREACHABLE) from None
 
 
 def _load(connection: Connection, organization: DemoOrganization, tell: Callable[[str], None]) -> _Loaded:

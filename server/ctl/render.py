@@ -51,14 +51,17 @@ def note(text: str) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, stderr: bool = False) -> None:
-    """Print a table; a column whose name ends in `#` is numeric and aligned right."""
+    """Print a table, or `none`; a column whose name ends in `#` is numeric and aligned right."""
     table = Table(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
         numeric = column.endswith("#")
         table.add_column(column.removesuffix("#").strip(), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
-    console(stderr=stderr).print(table)
+    if table.row_count:
+        console(stderr=stderr).print(table)
+    else:
+        say("none", stderr=stderr)
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, object]]) -> None:

@@ -92,6 +92,9 @@ def claim_folder(folder: Path, account: Account | None) -> None:
                 msg = f"{folder} belongs to another user (id {status.st_uid}); choose another folder or remove it"
                 raise EmbeddedError(msg)
             os.chown(folder, owner, -1 if account is None else account.gid)
+        if account is None and not os.access(folder, os.W_OK | os.X_OK):
+            msg = f"{folder} cannot be written; choose another folder or change its permissions"
+            raise EmbeddedError(msg)
     except OSError as error:
         raise EmbeddedError(_sentence("cannot use folder", folder, error)) from error
 

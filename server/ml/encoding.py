@@ -6,7 +6,6 @@ What always holds: fitting looks at the features only, never at the labels, and 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ Table = dict[str, npt.NDArray[np.float64] | npt.NDArray[np.object_]]
 """A column per feature: float64 with NaN for absent, or for a category text with None for absent."""
 
 MINIMUM_ROWS = 20
-"""A category, or the absence of a feature, is learned from at least this many rows; a rarer one would be memorized."""
+"""A category is learned from at least this many rows; a rarer one would be memorized, and would name its few people."""
 
 
 class Band(StrEnum):
@@ -70,16 +69,12 @@ class FeatureEncoding:
     Args:
         feature: the feature.
         categories: frequent values of a category, sorted; each has a column.
-        neutral: what stands for an absent number or boolean while absence is too rare to be learned from: the median.
-        absence_learned: whether at least `MINIMUM_ROWS` training rows lacked the feature.
         terciles: the values that part the training values into thirds; None when there were none.
 
     """
 
     feature: FeatureSpec
     categories: tuple[str, ...] = ()
-    neutral: float = math.nan
-    absence_learned: bool = False
     terciles: tuple[float, float] | None = None
 
     @property
@@ -90,19 +85,15 @@ class FeatureEncoding:
     def fill(self, column: npt.NDArray[np.float64] | npt.NDArray[np.object_], out: Matrix) -> None:
         """Write this feature's matrix columns into `out` (n, width).
 
-        An absent value becomes NaN, for which the trees learned a branch, only if training rows lacked it too.
-        Otherwise a tree would send it down an arbitrary branch (that of the largest values, in practice), so it becomes
-        neutral: the median, or no category at all.
+        Absent is NaN throughout, for which every split has a branch of its own; a rare or unknown category is 0 in all
+        columns, none of the known ones, which is something else.
         """
-        if self.feature.kind is FeatureKind.CATEGORY:
-            for position, category in enumerate(self.categories):
-                out[:, position] = column == category
-            if self.absence_learned:
-                out[column == None] = np.nan  # noqa: E711 - elementwise on an object array
+        if self.feature.kind is not FeatureKind.CATEGORY:
+            out[:, 0] = column
             return
-        out[:, 0] = column
-        if not self.absence_learned:
-            out[np.isnan(out[:, 0]), 0] = self.neutral
+        for position, category in enumerate(self.categories):
+            out[:, position] = column == category
+        out[column == None] = np.nan  # noqa: E711 - elementwise on an object array
 
     def band(self, value: FeatureValue | None) -> Band:
         """Where a value lies.
@@ -129,7 +120,7 @@ class Encoder:
 
     @classmethod
     def fit(cls, schema: FeatureSchema, data: Table) -> Encoder:
-        """Learn frequent categories, medians and terciles from the rows of a table."""
+        """Learn frequent categories and terciles from the rows of a table."""
         return cls(tuple(_fit(feature, data[feature.name]) for feature in schema.features))
 
     def transform(self, data: Table) -> Matrix:
@@ -157,8 +148,6 @@ class Encoder:
         return {
             encoding.feature.name: {
                 "categories": list(encoding.categories),
-                "neutral": None if math.isnan(encoding.neutral) else encoding.neutral,
-                "absence_learned": encoding.absence_learned,
                 "terciles": None if encoding.terciles is None else list(encoding.terciles),
             }
             for encoding in self.features
@@ -191,36 +180,25 @@ def _array(
 
 def _fit(feature: FeatureSpec, column: npt.NDArray[np.float64] | npt.NDArray[np.object_]) -> FeatureEncoding:
     if feature.kind is FeatureKind.CATEGORY:
-        counts: Counter[str | None] = Counter(column.tolist())
-        absent = counts.pop(None, 0)
-        frequent = sorted(text for text, count in counts.items() if text is not None and count >= MINIMUM_ROWS)
-        return FeatureEncoding(feature, tuple(frequent), absence_learned=absent >= MINIMUM_ROWS)
+        counts = Counter(column.tolist())
+        return FeatureEncoding(feature, tuple(sorted(text for text, count in counts.items() if text is not None and count >= MINIMUM_ROWS)))
     numbers = column.astype(np.float64)
     present = numbers[~np.isnan(numbers)]
-    if not present.size:
-        return FeatureEncoding(feature, absence_learned=True)
-    # An observed value and not a mean of two: the median of booleans and of levels is one of them.
-    neutral = float(np.quantile(present, 0.5, method="lower"))
-    terciles = None
-    if feature.is_numeric:
-        low, high = np.quantile(present, [1 / 3, 2 / 3])
-        terciles = (float(low), float(high))
-    return FeatureEncoding(feature, (), neutral, numbers.size - present.size >= MINIMUM_ROWS, terciles)
+    if not feature.is_numeric or not present.size:
+        return FeatureEncoding(feature)
+    low, high = np.quantile(present, [1 / 3, 2 / 3])
+    return FeatureEncoding(feature, terciles=(float(low), float(high)))
 
 
 def _read(feature: FeatureSpec, item: object) -> FeatureEncoding:
     msg = f"{feature.name}: not an encoding"
     if not isinstance(item, Mapping):
         raise EncoderInvalid(msg)
-    categories, neutral = item.get("categories"), item.get("neutral")
-    learned, terciles = item.get("absence_learned"), item.get("terciles")
-    if not isinstance(categories, list) or not all(isinstance(text, str) for text in categories) or not isinstance(learned, bool):
+    categories, terciles = item.get("categories"), item.get("terciles")
+    if not isinstance(categories, list) or not all(isinstance(text, str) for text in categories):
         raise EncoderInvalid(msg)
-    if not isinstance(neutral, int | float | None) or not isinstance(terciles, list | None):
+    if terciles is None:
+        return FeatureEncoding(feature, tuple(categories))
+    if not isinstance(terciles, list) or len(terciles) != 2 or not all(isinstance(border, int | float) for border in terciles):  # noqa: PLR2004 - two borders part thirds
         raise EncoderInvalid(msg)
-    borders = None
-    if terciles is not None:
-        if len(terciles) != 2 or not all(isinstance(border, int | float) for border in terciles):  # noqa: PLR2004 - two borders part thirds
-            raise EncoderInvalid(msg)
-        borders = (float(terciles[0]), float(terciles[1]))
-    return FeatureEncoding(feature, tuple(categories), math.nan if neutral is None else float(neutral), learned, borders)
+    return FeatureEncoding(feature, tuple(categories), (float(terciles[0]), float(terciles[1])))

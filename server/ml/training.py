@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from server.ml import boosting, calibration
+from server.ml.boosting import Examples
 from server.ml.card import Card
-from server.ml.encoding import Encoder, Table, rows_of, table
+from server.ml.encoding import MINIMUM_ROWS, Encoder, Table, rows_of, table
 from server.ml.evaluation import ClassificationMetrics, Labels, Rows, measure, stratified_folds
+from server.ml.masking import mask
 
 if TYPE_CHECKING:
     from server.ml.boosting import Classifier, Shape
@@ -128,12 +130,16 @@ class _Steps:
 
 def _fit(schema: FeatureSchema, data: Table, labels: Labels, chance: _Chance, tick: Callable[[], None]) -> _Fitted:
     encoder = Encoder.fit(schema, data)
+    if not encoder.width:
+        msg = f"no feature has a value that at least {MINIMUM_ROWS} rows share"
+        raise TrainingDataInsufficient(msg)
     matrix = encoder.transform(data)
     seed, threads = chance.seed, chance.threads
+    examples = Examples(matrix, mask(matrix, encoder, seed), labels)
     splits = _inner_splits(labels, seed)
-    tuning = boosting.tune(matrix, labels, splits, _shapes(len(labels)), seed=seed, threads=threads, tick=tick)
+    tuning = boosting.tune(examples, splits, _shapes(len(labels)), seed=seed, threads=threads, tick=tick)
     curve = calibration.fit(tuning.margins, labels[tuning.rows])
-    classifier = boosting.train(matrix, labels, tuning.shape, tuning.rounds, seed=seed, threads=threads)
+    classifier = boosting.train(examples, tuning.shape, tuning.rounds, seed=seed, threads=threads)
     tick()
     return _Fitted(encoder, classifier, curve, tuning.shape, tuning.rounds)
 

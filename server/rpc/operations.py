@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from analytics.admin.v1 import operations_service_pb2 as pb
 
+import server
 from server.db import about
 from server.errors import Reason, not_found
 from server.identity import ModelId, RunId
@@ -99,7 +99,7 @@ class OperationRpcs:
         async with self._app.db.platform() as tx:
             schema, database = await about.revisions(tx)
         return pb.GetServiceInfoResponse(
-            version=importlib.metadata.version("analytics-service"),
+            version=server.__version__,
             schema_revision=schema,
             database_version=database,
             queue_reachable=await self._app.valkey.ping(),

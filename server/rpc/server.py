@@ -23,9 +23,10 @@ from server.rpc.interceptors import compose
 from server.rpc.interceptors.exchange import Exchange
 from server.rpc.interceptors.limits import TenantRates
 from server.rpc.interceptors.rails import Rails
-from server.rpc.keys import UrlKeys, source
+from server.rpc.keys import KeysUnreadable, UrlKeys, source
 from server.rpc.methods import MAX_BULK_REQUEST_BYTES, services
 from server.rpc.unknown import UnknownMethods
+from server.settings import SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -62,33 +63,38 @@ async def verifier_of(settings: Settings) -> TokenVerifier:
     """Make the verifier that the settings describe.
 
     Raises:
-        KeysUnreadable: there are no usable keys where `jwt_keys` points.
+        SettingsInvalid: there are no usable keys where `jwt_keys` points.
 
     """
-    keys = source(settings.jwt_keys)
-    if isinstance(keys, UrlKeys):
-        await keys.look_again()
+    try:
+        keys = source(settings.jwt_keys)
+        if isinstance(keys, UrlKeys):
+            await keys.look_again()
+    except KeysUnreadable as error:
+        message = f"ANALYTICS_JWT_KEYS: {error}"
+        raise SettingsInvalid(message) from error
     return TokenVerifier(keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience, leeway_seconds=settings.jwt_leeway_seconds)
 
 
 async def serve(
-    settings: Settings, handlers: Mapping[str, Sequence[object]], *, verifier: TokenVerifier, reuse_port: bool = False
+    settings: Settings, handlers: Mapping[str, Sequence[object]], *, verifier: TokenVerifier | None = None, reuse_port: bool = False
 ) -> RunningServer:
     """Start a server.
 
     Args:
         settings: address, limits, TLS.
         handlers: per full service name the objects that answer its RPCs, by methods named like the RPC in snake_case.
-        verifier: checks credentials.
+        verifier: checks credentials; by default the one that the settings describe.
         reuse_port: let several processes share the port (SO_REUSEPORT); otherwise a taken port is an error.
 
     Raises:
         HandlersIncomplete: an RPC without a handler, with two, or with one of the wrong kind.
+        SettingsInvalid: there are no usable keys for credentials.
         OSError: the address is taken, or a TLS file cannot be read; the text says which.
 
     """
     rails = Rails(
-        verifier=verifier,
+        verifier=verifier or await verifier_of(settings),
         rates=TenantRates(settings.tenant_requests_per_second, settings.tenant_request_burst),
         draining=asyncio.Event(),
         default_deadline=settings.default_deadline_seconds,

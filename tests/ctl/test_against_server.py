@@ -39,9 +39,16 @@ class Ended:
     err: str
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - a document of a test
-        """What it printed, as JSON; what it told on standard error when it printed nothing."""
-        return json.loads(self.out or self.err)
+    def answer(self) -> Any:  # noqa: ANN401 - a document of a test
+        """What it printed, as JSON."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:  # noqa: ANN401 - a document of a test
+        """What the server refused, as JSON."""
+        assert self.code == 1, (self.out, self.err)
+        return json.loads(self.err)["error"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ async def idle(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> As
 
 
 async def test_a_second_demo_finds_data_and_model_and_does_nothing(terminal: Terminal) -> None:
-    second = (await terminal.demo("--json")).json
+    second = (await terminal.demo("--json")).answer
     assert second["trained"] is False
     assert second["rows_loaded"] == dict.fromkeys((organization.org_id for organization in ORGANIZATIONS), 0)
     assert second["model"]["state"] == "MODEL_STATE_ACTIVE"
@@ -118,10 +125,10 @@ async def test_an_import_inserts_once_and_updates_what_changed(terminal: Termina
     counts = []
     for income in (4000, 4000, 4500):
         file.write_text(STAFF.format(income=income))
-        answer = (await terminal(*words, org="ctl-import")).json
+        answer = (await terminal(*words, org="ctl-import")).answer
         counts.append((answer["inserted"], answer["updated"], answer["unchanged"]))
     assert counts == [(2, 0, 0), (0, 0, 2), (0, 1, 1)]
-    stored = (await terminal("facts", "--json", org="ctl-import")).json["fact_sets"]
+    stored = (await terminal("facts", "--json", org="ctl-import")).answer["fact_sets"]
     assert [(item["rows"], item["labelled_rows"]) for item in stored] == [("2", "2")]
 
 
@@ -131,7 +138,7 @@ async def test_an_import_with_a_bad_row_writes_nothing(terminal: Terminal, tmp_p
     ended = await terminal("import", "employees", str(file), *MAPS, org="ctl-bad-row")
     assert ended.code == 2
     assert "'much' is not a number" in ended.err
-    stored = (await terminal("facts", "--json", org="ctl-bad-row")).json["fact_sets"]
+    stored = (await terminal("facts", "--json", org="ctl-bad-row")).answer["fact_sets"]
     assert [item["rows"] for item in stored] == ["0"]
     skipping = await terminal("import", "employees", str(file), *MAPS, "--skip-bad-rows", org="ctl-bad-row")
     assert skipping.code == 0
@@ -149,9 +156,9 @@ async def test_an_import_without_the_role_is_refused(terminal: Terminal, tmp_pat
 @pytest.mark.skipif(not REAL_FILE.exists(), reason=f"the published data set is not beside the checkout ({REAL_FILE})")
 async def test_the_published_attrition_file_is_loaded_and_predicted(terminal: Terminal) -> None:
     maps = ("--map", "employee_key=EmployeeNumber", "--map", "left_within_year=Attrition", "--set", "as_of=2026-01-31")
-    loaded = (await terminal("import", "employees", str(REAL_FILE), *maps, "--json", org="ctl-ibm")).json
+    loaded = (await terminal("import", "employees", str(REAL_FILE), *maps, "--json", org="ctl-ibm")).answer
     assert (loaded["inserted"], loaded["bad_rows"]) == (1470, 0)
-    job = (await terminal("predict", "turnover", "--employee", "1", "--json", org="ctl-ibm")).json
+    job = (await terminal("predict", "turnover", "--employee", "1", "--json", org="ctl-ibm")).answer
     assert job["state"] == "PREDICTION_JOB_STATE_COMPLETED"
     assert 0 <= job["turnover"]["score"] <= 1
 
@@ -166,18 +173,18 @@ async def test_a_prediction_is_asked_for_waited_for_and_shown(terminal: Terminal
 
 async def test_the_same_prediction_again_is_the_same_job(terminal: Terminal) -> None:
     words = ("predict", "turnover", "--employee", "northwind-0001", "--set", "distance_from_home=8")
-    first = (await terminal(*words, "--json")).json
+    first = (await terminal(*words, "--json")).answer
     again = await terminal(*words)
     assert "predicted before" in again.err
     assert first["id"] in again.out
-    shown = (await terminal("job", first["id"], "--json")).json
+    shown = (await terminal("job", first["id"], "--json")).answer
     assert shown == first
-    listed = (await terminal("jobs", "--json", "--limit", "0")).json["jobs"]
+    listed = (await terminal("jobs", "--json", "--limit", "0")).answer["jobs"]
     assert first["id"] in [job["id"] for job in listed]
 
 
 async def test_a_watch_of_an_ended_job_shows_its_end(terminal: Terminal) -> None:
-    job = (await terminal("predict", "turnover", "--employee", "northwind-0001", "--set", "distance_from_home=9", "--json")).json
+    job = (await terminal("predict", "turnover", "--employee", "northwind-0001", "--set", "distance_from_home=9", "--json")).answer
     ended = await terminal("watch", job["id"], "--json")
     assert ended.code == 0
     assert json.loads(ended.out) == job
@@ -186,13 +193,12 @@ async def test_a_watch_of_an_ended_job_shows_its_end(terminal: Terminal) -> None
 async def test_features_can_come_as_json(terminal: Terminal) -> None:
     features = {"department": "Sales", "job_role": "Clerk", "monthly_income": 3000, "years_at_company": 2, "business_travel": "rarely"}
     ended = await terminal("predict", "turnover", "--features-json", "-", "--json", stdin=json.dumps(features))
-    assert ended.json["state"] == "PREDICTION_JOB_STATE_COMPLETED", ended.err
+    assert ended.answer["state"] == "PREDICTION_JOB_STATE_COMPLETED"
 
 
 async def test_a_missing_feature_is_named(terminal: Terminal) -> None:
     ended = await terminal("predict", "turnover", "--set", "department=Sales", "--json")
-    assert ended.code == 1
-    error = ended.json["error"]
+    error = ended.error
     assert error["reason"] == "INPUT_SCHEMA_MISMATCH"
     assert any("monthly_income" in violation["field"] for violation in error["violations"])
     assert error["request_id"]
@@ -206,7 +212,7 @@ async def test_an_unknown_employee_is_told(terminal: Terminal) -> None:
 
 async def test_a_job_that_waits_can_be_cancelled(terminal: Terminal) -> None:
     words = ("predict", "turnover", "--employee", "northwind-0001", "--set", "distance_from_home=11", "--delay", "3600", "--wait", "0")
-    job = (await terminal(*words, "--json")).json
+    job = (await terminal(*words, "--json")).answer
     assert job["state"] == "PREDICTION_JOB_STATE_QUEUED"
     cancelled = await terminal("cancel", job["id"])
     assert (cancelled.code, "CANCELLED" in cancelled.out) == (0, True)
@@ -217,11 +223,10 @@ async def test_a_job_that_waits_can_be_cancelled(terminal: Terminal) -> None:
 
 
 async def test_a_job_of_another_organization_is_unknown(terminal: Terminal) -> None:
-    job = (await terminal("predict", "turnover", "--employee", "northwind-0001", "--set", "distance_from_home=12", "--json")).json
+    job = (await terminal("predict", "turnover", "--employee", "northwind-0001", "--set", "distance_from_home=12", "--json")).answer
     foreign = await terminal("job", job["id"], "--json", org="demo-contoso")
     unknown = await terminal("job", UNKNOWN_ID, "--json", org="demo-contoso")
-    assert foreign.code == unknown.code == 1
-    assert foreign.json["error"]["reason"] == unknown.json["error"]["reason"] == "PREDICTION_JOB_NOT_FOUND"
+    assert foreign.error["reason"] == unknown.error["reason"] == "PREDICTION_JOB_NOT_FOUND"
 
 
 async def test_a_malformed_id_names_its_field(terminal: Terminal) -> None:
@@ -242,21 +247,21 @@ async def test_a_training_is_followed_to_its_metrics(terminal: Terminal) -> None
     assert ended.code == 0, ended.err
     for word in ("ROC AUC", "PR AUC", "Brier score", "calibration error", "organizations", "version"):
         assert word in ended.out
-    models = (await terminal("models", "--type", "turnover", "--json")).json["models"]
+    models = (await terminal("models", "--type", "turnover", "--json")).answer["models"]
     assert [model["state"] for model in models].count("MODEL_STATE_ACTIVE") == 1
-    runs = (await terminal("runs", "--json")).json["runs"]
+    runs = (await terminal("runs", "--json")).answer["runs"]
     shown = await terminal("run", runs[0]["id"], "--watch")
     assert shown.code == 0
     assert runs[0]["id"] in shown.out
 
 
 async def test_a_second_training_names_the_first(idle: Terminal) -> None:
-    first = (await idle("train", "turnover", "--no-wait", "--json")).json
+    first = (await idle("train", "turnover", "--no-wait", "--json")).answer
     second = await idle("train", "turnover", "--no-wait")
     assert second.code == 1
     assert "JOB_RUN_EXISTS" in second.err
     assert first["id"] in second.err
-    attached = (await idle("train", "turnover", "--no-wait", "--attach", "--json")).json
+    attached = (await idle("train", "turnover", "--no-wait", "--attach", "--json")).answer
     assert attached["id"] == first["id"]
 
 
@@ -275,15 +280,15 @@ async def test_a_tenants_token_opens_no_platform_command(terminal: Terminal) -> 
 
 async def test_profile_and_switches_are_changed_and_read_back(terminal: Terminal) -> None:
     org = "ctl-profile"
-    changed = (await terminal("profile", "set", "--display-name", "Acme", "--industry", "retail", "--json", org=org)).json
+    changed = (await terminal("profile", "set", "--display-name", "Acme", "--industry", "retail", "--json", org=org)).answer
     assert (changed["display_name"], changed["industry"]) == ("Acme", "INDUSTRY_RETAIL")
     stale = await terminal("profile", "set", "--display-name", "X", "--etag", "stale", org=org)
     assert "ETAG_MISMATCH" in stale.err
     assert "Acme" in (await terminal("profile", org=org)).out
-    switches = (await terminal("switches", "set", "pooled_training=off", "--json", org=org)).json
+    switches = (await terminal("switches", "set", "pooled_training=off", "--json", org=org)).answer
     assert (switches["pooled_training"], switches["benchmark_contribution"]) == (False, True)
-    assert (await terminal("switches", "get", "--json", org=org)).json == switches
-    audit = (await terminal("audit", "--json", org=org)).json["entries"]
+    assert (await terminal("switches", "get", "--json", org=org)).answer == switches
+    audit = (await terminal("audit", "--json", org=org)).answer["entries"]
     assert len(audit) == 2
 
 
@@ -292,11 +297,11 @@ async def test_erasing_takes_one_employee_or_all(terminal: Terminal, tmp_path: P
     file.write_text(STAFF.format(income=1))
     await terminal("import", "employees", str(file), *MAPS, org=org)
     assert (await terminal("facts", "delete", "--employee", "1", "--yes", org=org)).out == "1 rows erased\n"
-    assert (await terminal("facts", "delete", "--everything", "--yes", "--json", org=org)).json == {"deleted": "1"}
+    assert (await terminal("facts", "delete", "--everything", "--yes", "--json", org=org)).answer == {"deleted": "1"}
     assert "employees" in (await terminal("facts", org=org)).out
 
 
 async def test_the_operator_sees_what_the_server_is(terminal: Terminal) -> None:
-    info = (await terminal("info", "--json")).json
+    info = (await terminal("info", "--json")).answer
     assert info["queue_reachable"] is True
     assert "PostgreSQL" in (await terminal("info")).out
