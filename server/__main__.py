@@ -9,6 +9,7 @@ import uvloop
 
 from server import app as composition
 from server import settings as settings_module
+from server.db.preflight import SchemaOutdated, check_schema
 from server.lifecycle import announce_ready, termination
 from server.rpc.keys import KeysUnreadable
 from server.rpc.server import serve, verifier_of
@@ -22,6 +23,7 @@ async def run(settings: settings_module.Settings) -> None:
     stop = termination()
     logs.watch_loop(asyncio.get_running_loop())
     async with composition.running(settings) as app:
+        await check_schema(app.db, embedded=settings.embedded)
         page = metrics.serve(settings.metrics_port, settings.grpc_host)
         server = await serve(settings, services(app), verifier=await verifier_of(settings))
         announce_ready(server.port)
@@ -42,7 +44,7 @@ def main() -> int:
     tracing.start("analytics-server", settings.otlp_endpoint)
     try:
         uvloop.run(run(settings))
-    except (KeysUnreadable, OSError) as error:
+    except (SchemaOutdated, KeysUnreadable, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     finally:

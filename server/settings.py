@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     )
     tls_private_key: str = Field("", description="PEM file of the certificate's private key.")
     tls_client_ca: str = Field("", description="PEM file; when set, clients must show a certificate signed by it (besides their token).")
-    default_deadline_seconds: float = Field(15.0, gt=0, le=600, description="Deadline of a unary call that sets none.")
+    default_deadline_seconds: float = Field(35.0, gt=0, le=600, description="Deadline of a unary call that sets none.")
     max_deadline_seconds: float = Field(60.0, gt=0, le=3600, description="Cap of a unary call's deadline.")
     max_stream_seconds: float = Field(3600.0, gt=0, le=86400, description="Cap of a stream's life; the client resumes.")
     tenant_requests_per_second: float = Field(200.0, gt=0, description="Sustained calls per second, tenant and process.")
@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     worker_concurrency: int = Field(8, ge=1, le=256, description="Predictions one worker process runs at once.")
     training_minimum_rows: int = Field(200, ge=50, description="Labelled rows below which a training is refused.")
     otlp_endpoint: str = Field("", description="gRPC endpoint of an OpenTelemetry collector; empty keeps spans in the process.")
+    embedded: bool = Field(False, description="Set by `make run` for its own databases; keeps advice meant for external ones quiet.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ import uvloop
 
 from server import app as composition
 from server import settings as settings_module
+from server.db.preflight import SchemaOutdated, check_schema
 from server.lifecycle import announce_ready, termination
 from server.settings import SettingsInvalid
 from server.telemetry import logs, metrics, tracing
@@ -23,6 +24,7 @@ async def work(settings: settings_module.Settings) -> None:
     stop = termination()
     logs.watch_loop(asyncio.get_running_loop())
     async with composition.running(settings) as app:
+        await check_schema(app.db, embedded=settings.embedded)
         page = metrics.serve(settings.worker_metrics_port, settings.grpc_host)
         runtime = PredictionRuntime(PredictionWorker(app, Scorers(app.db)))
         tasks = [
@@ -50,7 +52,7 @@ def main() -> int:
     tracing.start("analytics-worker", settings.otlp_endpoint)
     try:
         uvloop.run(work(settings))
-    except OSError as error:
+    except (SchemaOutdated, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     finally:

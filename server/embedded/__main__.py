@@ -17,9 +17,10 @@ def main(arguments: list[str]) -> int:
     beside = commands.add_parser("scratch", help="a command beside fresh databases")
     beside.add_argument("words", nargs="+", metavar="COMMAND")
     parsed = parser.parse_args(arguments)
-    if parsed.command == "run":
-        return run()
-    return run_beside_scratch(parsed.words)
+    try:
+        return run() if parsed.command == "run" else run_beside_scratch(parsed.words)
+    except KeyboardInterrupt:  # before the supervisor takes the signals over, or in the command beside
+        return 130
 
 
 if __name__ == "__main__":

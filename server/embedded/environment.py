@@ -45,6 +45,7 @@ def build_environment(data: DataFolder, passwords: Passwords, key: SigningKey, d
     if databases is not None:
         postgres, valkey = databases
         generated |= {
+            "ANALYTICS_EMBEDDED": "true",
             "ANALYTICS_DATABASE_URL": postgres.url(OWNER, passwords.owner, DATABASE),
             "ANALYTICS_REDIS_URL": valkey.url,
             "ANALYTICS_DB_APP_PASSWORD": passwords.app,

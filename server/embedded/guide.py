@@ -36,8 +36,9 @@ _EMPLOYEE = {
     "years_with_manager": 5,
 }
 _REQUEST = {"model_type": "MODEL_TYPE_TURNOVER_PREDICTION", "turnover": {"attributes": _EMPLOYEE}}
-# The first `jobId` of the answer becomes the next request; sed is everywhere, jq is not.
-_TO_NEXT_REQUEST = """sed -n 's/^  "jobId": "\\([^"]*\\)".*/{"job_id": "\\1", "wait": "30s"}/p'"""
+# The answer's job id becomes the next request; sed is everywhere, jq is not. grpcurl's releases differ in how they write
+# the name: `job_id` or `jobId`.
+_TO_NEXT_REQUEST = """sed -n 's/^  "job_*[Ii]d": "\\([^"]*\\)".*/{"job_id": "\\1", "wait": "30s"}/p'"""
 
 
 def lines_to_paste(address: str, token: str, certificate: str = "") -> list[str]:

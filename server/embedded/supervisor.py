@@ -165,7 +165,10 @@ class Supervisor:
             while b"\n" not in text:
                 self.pump(PARENT_CHECK_SECONDS)
                 with contextlib.suppress(BlockingIOError):
-                    text += os.read(descriptor, 4096)
+                    part = os.read(descriptor, 4096)
+                    text += part
+                    if not part:  # closed: it is ending, which the next round reports, or it never will say a word
+                        child.wait(PARENT_CHECK_SECONDS)
                 if time.monotonic() > deadline:
                     msg = f"{child.name} is not ready after {seconds:.0f} s"
                     raise EmbeddedError("\n".join(filter(None, [msg, child.tail()])))

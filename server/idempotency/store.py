@@ -67,15 +67,5 @@ async def remember(tx: Tx, org: OrgId, method: str, request_id: str, response: b
     await tx.run(update(idempotency_keys).where(_key(org, method, request_id)).values(response=response))
 
 
-async def forget_expired(tx: Tx, limit: int) -> int:
-    """Delete at most `limit` answers older than a day; returns how many."""
-    expired = select(_columns.org_id, _columns.method, _columns.request_id).where(_columns.at < now() - KEPT).limit(limit).subquery()
-    return await tx.run(
-        delete(idempotency_keys).where(
-            _columns.org_id == expired.c.org_id, _columns.method == expired.c.method, _columns.request_id == expired.c.request_id
-        )
-    )
-
-
 def _key(org: OrgId, method: str, request_id: str) -> ColumnElement[bool]:
     return (_columns.org_id == org) & (_columns.method == method) & (_columns.request_id == request_id)

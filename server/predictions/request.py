@@ -68,6 +68,11 @@ class Prepared:
     twin: PredictionJob | None
 
     @property
+    def generation(self) -> int:
+        """The generation that this request would queue."""
+        return 1 if self.twin is None else self.twin.generation + 1
+
+    @property
     def answered(self) -> bool:
         """Whether the twin stands for this request."""
         return self.twin is not None and self.twin.state not in (JobState.FAILED, JobState.CANCELLED)
@@ -120,8 +125,12 @@ async def prepare(tx: ReadTx, origin: Origin, wanted: Wanted, traceparent: str) 
 
 async def keep_input(inputs: InputVault, origin: Origin, prepared: Prepared) -> None:
     """Put the input where a worker finds it; done before the job exists, so that no job is without its input."""
-    generation = 1 if prepared.twin is None else prepared.twin.generation + 1
-    await inputs.put(origin.org, prepared.new.job_id, generation, prepared.features)
+    await inputs.put(origin.org, prepared.new.job_id, prepared.generation, prepared.features)
+
+
+async def drop_input(inputs: InputVault, origin: Origin, prepared: Prepared) -> None:
+    """Remove the input of a request that queued no job."""
+    await inputs.forget(origin.org, prepared.new.job_id, prepared.generation)
 
 
 async def accept(tx: Tx, origin: Origin, prepared: Prepared, backlog: int) -> Accepted:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from server.identity import JobId
 from server.predictions import store
 from server.predictions.cancel import cancel_prediction
 from server.predictions.model import JobFilter
-from server.predictions.request import Accepted, Prepared, accept, keep_input, prepare
+from server.predictions.request import Accepted, Prepared, accept, drop_input, keep_input, prepare
 from server.queue import QueueUnavailable
 from server.rpc.once import earlier_answer, once
 from server.rpc.origins import origin, uuid
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from server.rpc.call import Call
 
 MAX_AHEAD = timedelta(hours=24)
-MAX_BATCH = 500
 
 
 class PredictionRpcs:
@@ -51,12 +52,14 @@ class PredictionRpcs:
         asked = _checked(wanted(request), "schedule_time")
         async with self._app.read(call.caller.org) as tx:
             prepared = await prepare(tx, origin(call), asked, call.traceparent)
-        await self._keep(prepared, call)
 
         async def act(tx: Tx) -> pb.RequestPredictionResponse:
             return _accepted(await accept(tx, origin(call), prepared, self._app.settings.prediction_backlog_per_org))
 
-        return await once(self._app, call, request, pb.RequestPredictionResponse, act)
+        async with self._kept([prepared], call) as queued:
+            response = await once(self._app, call, request, pb.RequestPredictionResponse, act)
+            queued.update([response.job_id] if not response.deduplicated else [])
+        return response
 
     async def batch_request_predictions(self, request: pb.BatchRequestPredictionsRequest, call: Call) -> pb.BatchRequestPredictionsResponse:
         """Accept or refuse each item by itself."""
@@ -64,15 +67,15 @@ class PredictionRpcs:
         if earlier is not None:
             return earlier
         outcomes = await self._prepare_each(request.predictions, call)
-        for outcome in outcomes:
-            if isinstance(outcome, Prepared):
-                await self._keep(outcome, call)
 
         async def act(tx: Tx) -> pb.BatchRequestPredictionsResponse:
             items = await self._accept_each(tx, outcomes, call)
             return pb.BatchRequestPredictionsResponse(items=items)
 
-        return await once(self._app, call, request, pb.BatchRequestPredictionsResponse, act)
+        async with self._kept([outcome for outcome in outcomes if isinstance(outcome, Prepared)], call) as queued:
+            response = await once(self._app, call, request, pb.BatchRequestPredictionsResponse, act)
+            queued.update(item.accepted.job_id for item in response.items if not item.accepted.deduplicated)
+        return response
 
     async def get_prediction_job(self, request: pb.GetPredictionJobRequest, call: Call) -> pb.GetPredictionJobResponse:
         """Read a job, waiting for its end if asked to."""
@@ -137,15 +140,25 @@ class PredictionRpcs:
                     return job
                 await either(changed, call.draining, max(until - clock(), 0.0))
 
-    async def _keep(self, prepared: Prepared, call: Call) -> None:
-        if prepared.answered:
-            return
+    @asynccontextmanager
+    async def _kept(self, prepared: Sequence[Prepared], call: Call) -> AsyncIterator[set[str]]:
+        """Keep the inputs of new jobs while the block queues them; drop those whose job id it does not put into the set."""
+        new = [each for each in prepared if not each.answered]
+        queued: set[str] = set()
         try:
-            await keep_input(self._app.inputs, origin(call), prepared)
-        except QueueUnavailable as error:
-            raise AnalyticsError(
-                Kind.UNAVAILABLE, Reason.QUEUE_UNAVAILABLE, "the queue cannot be reached; nothing was accepted, retry", retry_after=1.0
-            ) from error
+            try:
+                for each in new:
+                    await keep_input(self._app.inputs, origin(call), each)
+            except QueueUnavailable as error:
+                raise AnalyticsError(
+                    Kind.UNAVAILABLE, Reason.QUEUE_UNAVAILABLE, "the queue cannot be reached; nothing was accepted, retry", retry_after=1.0
+                ) from error
+            yield queued
+        finally:
+            with contextlib.suppress(QueueUnavailable):
+                for each in new:
+                    if str(each.new.job_id) not in queued:
+                        await drop_input(self._app.inputs, origin(call), each)
 
     async def _prepare_each(self, inputs: Sequence[pb.PredictionInput], call: Call) -> list[Prepared | AnalyticsError]:
         outcomes: list[Prepared | AnalyticsError] = []

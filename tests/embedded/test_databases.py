@@ -131,7 +131,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_alone(home: Path) -> None
     account = server_account()
     if account is None:
         folder.chmod(0o555)
-    with pytest.raises(EmbeddedError, match="belongs to another user|cannot be written"):
+    with pytest.raises(EmbeddedError, match=r"belongs to another user|cannot be written"):
         start_postgres(folder, fast=True)
     assert stat.S_IMODE(folder.stat().st_mode) == (0o755 if account else 0o555)
     assert folder.stat().st_uid == os.geteuid()

@@ -17,7 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.type.date_pb2 import Date
 
-from server.rpc import tenants as tenant_rpcs
+from server.tenants import store as tenants
 from tests.support import live, walk
 
 if TYPE_CHECKING:
@@ -98,24 +98,22 @@ class Findings:
 
 async def _call(channel: grpc.aio.Channel, rpc: walk.Rpc, request: bytes, metadata: live.Metadata) -> tuple[str, bytes]:
     """Make a call; returns its code and everything it brought back."""
-    if rpc.takes_stream:
-        call = channel.stream_unary(rpc.path)(iter([request]), metadata=metadata, timeout=20)
-    elif rpc.gives_stream:
-        call = channel.unary_stream(rpc.path)(request, metadata=metadata, timeout=0.3)
-    else:
-        call = channel.unary_unary(rpc.path)(request, metadata=metadata, timeout=20)
     got: list[bytes] = []
     try:
         if rpc.gives_stream:
-            got.extend([part async for part in call])
+            parts: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(rpc.path)
+            got.extend([part async for part in parts(request, metadata=metadata, timeout=0.3)])
+        elif rpc.takes_stream:
+            stream: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(rpc.path)
+            got.append(await stream(iter([request]), metadata=metadata, timeout=20))
         else:
-            got.append(await call)
-        code = "OK"
+            unary: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(rpc.path)
+            got.append(await unary(request, metadata=metadata, timeout=20))
     except grpc.aio.AioRpcError as error:
-        code = error.code().name
         got.append((error.details() or "").encode())
         got.extend(value if isinstance(value, bytes) else value.encode() for _, value in error.trailing_metadata() or ())
-    return code, b"\n".join(got)
+        return error.code().name, b"\n".join(got)
+    return "OK", b"\n".join(got)
 
 
 async def storm(service: Service, ids: Ids, calls: int) -> Findings:
@@ -203,14 +201,15 @@ async def test_guarantee_08_control_a_cache_without_the_tenant_in_its_key_is_fou
     filled: tuple[Service, Ids], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, ids = filled
-    real, cached = tenant_rpcs.store.profile, {}
+    real = tenants.profile
+    cached: dict[str, Profile] = {}
 
     async def profile(tx: ReadTx, org: OrgId) -> Profile:
         if "profile" not in cached:
             cached["profile"] = await real(tx, org)
         return cached["profile"]
 
-    monkeypatch.setattr(tenant_rpcs.store, "profile", profile)
+    monkeypatch.setattr(tenants, "profile", profile)
     await service.tenants.GetOrganizationProfile(tenant_service_pb2.GetOrganizationProfileRequest(), metadata=live.bearer(VICTIMS[0]))
     assert (await storm(service, ids, 200)).leaks
 
