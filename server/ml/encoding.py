@@ -10,11 +10,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from server.ml.schema import FeatureKind, FeatureSchema, FeatureSpec, FeatureValue, category_key
+from server.ml.features import FeatureKind, FeatureSpec, FeatureValue, category_key
+
+if TYPE_CHECKING:
+    from server.ml.schema import FeatureSchema
 
 Matrix = npt.NDArray[np.float32]
 Table = dict[str, npt.NDArray[np.float64] | npt.NDArray[np.object_]]

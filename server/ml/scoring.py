@@ -19,7 +19,7 @@ from server.ml.encoding import Band, table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from server.ml.schema import FeatureValue
+    from server.ml.features import FeatureValue
 
 SHOWN = 8
 """How many contributions a score carries."""

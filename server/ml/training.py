@@ -22,7 +22,8 @@ from server.ml.masking import mask
 if TYPE_CHECKING:
     from server.ml.boosting import Classifier, Shape
     from server.ml.calibration import Calibration
-    from server.ml.schema import FeatureSchema, FeatureValue
+    from server.ml.features import FeatureValue
+    from server.ml.schema import FeatureSchema
 
 INNER_FOLDS = 5
 MINIMUM_PER_CLASS = 10

@@ -5,7 +5,8 @@ A test compares them with the contract. Protected attributes (age, gender, marit
 
 from __future__ import annotations
 
-from server.ml.schema import FeatureKind, FeatureSchema, FeatureSpec
+from server.ml.features import FeatureKind, FeatureSpec
+from server.ml.schema import FeatureSchema
 
 _SURVEY = (1.0, 4.0)
 _YEARS = (0.0, 80.0)

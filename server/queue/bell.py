@@ -79,7 +79,7 @@ class Bell:
                         self.wake(topic)
         finally:
             with contextlib.suppress(RedisError, OSError):
-                await pubsub.aclose()  # type: ignore[no-untyped-call]  # the library has no types here
+                await pubsub.aclose()
 
     def wake(self, topic: str) -> None:
         """Wake the waiters of a topic in this process only."""

@@ -144,21 +144,28 @@ class PredictionRpcs:
     async def _kept(self, prepared: Sequence[Prepared], call: Call) -> AsyncIterator[set[str]]:
         """Keep the inputs of new jobs while the block queues them; drop those whose job id it does not put into the set."""
         new = [each for each in prepared if not each.answered]
+        try:
+            for each in new:
+                await keep_input(self._app.inputs, origin(call), each)
+        except QueueUnavailable as error:
+            raise AnalyticsError(
+                Kind.UNAVAILABLE, Reason.QUEUE_UNAVAILABLE, "the queue cannot be reached; nothing was accepted, retry", retry_after=1.0
+            ) from error
         queued: set[str] = set()
         try:
-            try:
-                for each in new:
-                    await keep_input(self._app.inputs, origin(call), each)
-            except QueueUnavailable as error:
-                raise AnalyticsError(
-                    Kind.UNAVAILABLE, Reason.QUEUE_UNAVAILABLE, "the queue cannot be reached; nothing was accepted, retry", retry_after=1.0
-                ) from error
             yield queued
-        finally:
-            with contextlib.suppress(QueueUnavailable):
-                for each in new:
-                    if str(each.new.job_id) not in queued:
-                        await drop_input(self._app.inputs, origin(call), each)
+        except AnalyticsError:
+            await self._drop(new, queued, call)
+            raise
+        # Any other failure leaves open whether the commit happened: then the input stays until its time is over.
+        await self._drop(new, queued, call)
+
+    async def _drop(self, new: Sequence[Prepared], queued: set[str], call: Call) -> None:
+        """Remove the inputs of jobs that do not exist; the input of a job that was queued again has its key in common with a rival's."""
+        with contextlib.suppress(QueueUnavailable):
+            for each in new:
+                if each.twin is None and str(each.new.job_id) not in queued:
+                    await drop_input(self._app.inputs, origin(call), each)
 
     async def _prepare_each(self, inputs: Sequence[pb.PredictionInput], call: Call) -> list[Prepared | AnalyticsError]:
         outcomes: list[Prepared | AnalyticsError] = []

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Sequence
 
-    from google.protobuf.descriptor import Descriptor, MethodDescriptor
+    from google.protobuf.descriptor import MethodDescriptor
     from google.protobuf.message import Message
 
 SERVICES = (
@@ -22,8 +22,6 @@ SERVICES = (
     "analytics.v1.TenantService",
     "analytics.admin.v1.OperationsService",
 )
-_SKIPPED = {"predictions": 3}
-"""Repeated fields that get more than one item at most this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def rpcs() -> list[Rpc]:
 
 def request(rpc: Rpc, dice: random.Random, pools: Pools) -> Message:
     """Return a request that is mostly valid."""
-    return _fill(rpc.request.DESCRIPTOR, dice, pools, depth=0)
+    return _fill(rpc.request, dice, pools, depth=0)
 
 
 def _rpc(method: MethodDescriptor) -> Rpc:
@@ -65,8 +63,9 @@ def _rpc(method: MethodDescriptor) -> Rpc:
     )
 
 
-def _fill(descriptor: Descriptor, dice: random.Random, pools: Pools, depth: int) -> Message:
-    message = message_factory.GetMessageClass(descriptor)()
+def _fill(kind: type[Message], dice: random.Random, pools: Pools, depth: int) -> Message:
+    message = kind()
+    descriptor = kind.DESCRIPTOR
     match descriptor.full_name:
         case "google.protobuf.Timestamp":
             message.FromSeconds(1_790_000_000)  # type: ignore[attr-defined]  # a well-known type has more than its message
@@ -87,8 +86,15 @@ def _fill(descriptor: Descriptor, dice: random.Random, pools: Pools, depth: int)
             continue
         if depth > 6:
             continue
-        _set(message, part, dice, pools, depth)
+        _set(message, cast("FieldDescriptor", part), dice, pools, depth)
     return message
+
+
+def _class_of(part: FieldDescriptor) -> type[Message]:
+    if part.message_type is None:
+        msg = f"{part.full_name} is no message"
+        raise TypeError(msg)
+    return message_factory.GetMessageClass(part.message_type)
 
 
 def _set(message: Message, part: FieldDescriptor, dice: random.Random, pools: Pools, depth: int) -> None:
@@ -96,11 +102,11 @@ def _set(message: Message, part: FieldDescriptor, dice: random.Random, pools: Po
         target = getattr(message, part.name)
         for _ in range(dice.randint(1, 2)):
             if part.type == FieldDescriptor.TYPE_MESSAGE:
-                target.add().CopyFrom(_fill(part.message_type, dice, pools, depth + 1))
+                target.add().CopyFrom(_fill(_class_of(part), dice, pools, depth + 1))
             else:
                 target.append(_scalar(part, dice, pools))
     elif part.type == FieldDescriptor.TYPE_MESSAGE:
-        getattr(message, part.name).CopyFrom(_fill(part.message_type, dice, pools, depth + 1))
+        getattr(message, part.name).CopyFrom(_fill(_class_of(part), dice, pools, depth + 1))
     else:
         setattr(message, part.name, _scalar(part, dice, pools))
 
@@ -108,7 +114,7 @@ def _set(message: Message, part: FieldDescriptor, dice: random.Random, pools: Po
 def _scalar(part: FieldDescriptor, dice: random.Random, pools: Pools) -> object:
     if part.name in pools.values:
         return dice.choice(pools.values[part.name])
-    if part.type == FieldDescriptor.TYPE_ENUM:
+    if part.enum_type is not None:
         return dice.choice([value.number for value in part.enum_type.values])
     if part.type == FieldDescriptor.TYPE_BOOL:
         return True

@@ -164,7 +164,7 @@ async def everything_of(cluster: Cluster, database: str, org: str) -> dict[str, 
     try:
         tables = await connection.fetch("SELECT DISTINCT tablename FROM pg_policies WHERE schemaname = 'public'")
         queries = {
-            row["tablename"]: f"SELECT string_agg(t::text, '|' ORDER BY t::text) FROM {row['tablename']} t WHERE org_id = $1"
+            row["tablename"]: f"SELECT string_agg(t::text, '|' ORDER BY t::text) FROM {row['tablename']} t WHERE org_id = $1"  # noqa: S608 - names from the catalogue
             for row in tables
         }
         return {table: await connection.fetchval(query, org) or "" for table, query in queries.items()}
@@ -220,7 +220,7 @@ async def test_another_tenants_id_answers_exactly_as_an_unknown_one(filled: tupl
     chosen = next(each for each in walk.rpcs() if each.path.endswith(f"/{rpc}"))
     answers = []
     for job_id in (ids.job_id[1], _UNKNOWN):
-        request = chosen.request(**{"job_id": job_id}).SerializeToString()
+        request = chosen.request(job_id=job_id).SerializeToString()
         metadata = (*live.bearer(ATTACKER), ("x-request-id", "same"))
         code, answer = await _call(service.channel, chosen, request, metadata)
         answers.append((code, answer.replace(job_id.encode(), b"ID")))
