@@ -13,10 +13,10 @@ endif
 RUNTIME := $(VENV)/.runtime $(VENV)/.project
 DEV := $(VENV)/.dev $(VENV)/.project
 
-.PHONY: help run test lint proto lock rebuild
+.PHONY: help run test lint proto proto-release lock rebuild
 
 help: ## Show this list.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 
 run: $(RUNTIME) ## Start everything on this machine and stay until Ctrl-C.
 	@exec $(BIN)/python -m server.embedded run
@@ -30,18 +30,21 @@ lint: $(DEV) ## Style, types, import order, contract, generated code, migrations
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint generated/descriptor.binpb --path analytics
-	@if [ -e proto/released.binpb ]; then set -x; \
-	  $(BIN)/buf breaking generated/descriptor.binpb --against proto/released.binpb --path analytics; fi
+	$(BIN)/buf breaking generated/descriptor.binpb --against proto/released.binpb --path analytics
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python -m server.embedded scratch -- sh -c '$(BIN)/python -m server.db setup && $(BIN)/python -m server.db check'
 
 proto: $(DEV) ## Write generated/ from proto/.
 	$(BIN)/python proto/generate.py
 
+proto-release: $(DEV) ## Make the present contract the one that may not be broken.
+	cp generated/descriptor.binpb proto/released.binpb
+
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command 'make lock' $(UPGRADE)
 lock: ## Write requirements*.txt from pyproject.toml (needs uv); UPGRADE=--upgrade takes newer versions.
 	@command -v uv >/dev/null || { echo 'make lock: uv is not installed; see https://docs.astral.sh/uv' >&2; exit 2; }
 	$(LOCK) --extra local pyproject.toml --output-file requirements.txt
+	$(LOCK) --group build --constraint requirements.txt --output-file requirements-build.txt
 	$(LOCK) --extra local --extra dev --constraint requirements.txt pyproject.toml --output-file requirements-dev.txt
 
 # What follows builds .venv. A stamp is written only after its step is complete; `.installing` marks a step that was cut
@@ -49,15 +52,15 @@ lock: ## Write requirements*.txt from pyproject.toml (needs uv); UPGRADE=--upgra
 
 PIP_ARGS := --quiet --quiet --disable-pip-version-check --no-compile --no-input
 
-$(VENV)/.runtime: requirements.txt $(REBUILD)
+$(VENV)/.runtime: requirements.txt requirements-build.txt $(REBUILD)
 	@$(call INSTALL,.runtime,--require-hashes --requirement requirements.txt)
 
-$(VENV)/.dev: requirements-dev.txt $(REBUILD)
+$(VENV)/.dev: requirements-dev.txt requirements-build.txt $(REBUILD)
 	@$(call INSTALL,.dev,--require-hashes --requirement requirements-dev.txt)
 
-# The project itself comes after its locked dependencies, whichever set was asked for; hatchling is one of them.
+# The project itself comes after its locked dependencies, whichever set was asked for; hatchling is among the build requirements.
 $(VENV)/.project: pyproject.toml $(REBUILD) | $(if $(filter run,$(MAKECMDGOALS)),$(VENV)/.runtime,$(VENV)/.dev)
-	@$(call INSTALL,.project,--no-index --no-deps --no-build-isolation --editable .)
+	@$(call INSTALL,.project,--no-index --no-deps --editable .)
 
 # $(1) is the stamp, $(2) what pip is told. One make at a time, where the machine has flock.
 define INSTALL
@@ -71,10 +74,11 @@ fi; \
 touch $(VENV)/.installing; \
 echo "installing: pip install $(2)"; \
 if $(BIN)/python -m pip --version >/dev/null 2>&1; then \
-  $(BIN)/python -m pip install $(PIP_ARGS) $(2); \
+  pip="$(BIN)/python -m pip"; \
 else \
-  "$$(cat $(VENV)/.python)" -m pip --python $(BIN)/python install $(PIP_ARGS) $(2); \
-fi || { echo 'make: the packages could not be installed (see above)' >&2; exit 2; }; \
+  pip="$$(cat $(VENV)/.python) -m pip --python $(BIN)/python"; \
+fi; \
+{ $$pip install $(PIP_ARGS) --require-hashes --requirement requirements-build.txt && $$pip install $(PIP_ARGS) --no-build-isolation --use-pep517 $(2); } || { echo 'make: the packages could not be installed (see above)' >&2; exit 2; }; \
 rm $(VENV)/.installing; \
 touch $(VENV)/$(1)
 endef

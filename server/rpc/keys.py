@@ -79,7 +79,7 @@ def parse_keys(content: bytes) -> KeySet:
     try:
         entries = json.loads(content)["keys"]
         found = [_verifying_key(entry) for entry in entries]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         msg = "not a JWKS: an object with a list `keys` is needed"
         raise KeysUnreadable(msg) from error
     keys = dict(entry for entry in found if entry is not None)

@@ -210,16 +210,35 @@ def bad_claims() -> Mapping[str, Authorization]:
     now = int(time.time())
     wrong: dict[str, Sequence[tuple[str, object]]] = {
         "iss": [("missing", ...), ("other", "someone"), ("of a wrong type", [ISSUER]), ("with a slash", f"{ISSUER}/")],
-        "aud": [("missing", ...), ("other", "billing"), ("list of others", ["billing", "mail"]), ("empty list", []), ("object", {AUDIENCE: 1})],
+        "aud": [
+            ("missing", ...),
+            ("other", "billing"),
+            ("list of others", ["billing", "mail"]),
+            ("empty list", []),
+            ("object", {AUDIENCE: 1}),
+        ],
         "exp": [("missing", ...), ("past", now - 60), ("text", str(now + 60)), ("true", True), ("null", None)],
         "nbf": [("future", now + 120), ("text", "0"), ("null", None)],
         "sub": [("missing", ...), ("empty", ""), ("number", 7), ("with spaces", "a b"), ("with a line break", "a\nb"), ("long", "x" * 257)],
         "org_id": [
             *(("missing", ...), ("empty", ""), ("null", None), ("number", 7), ("list", ["acme"]), ("long", "a" * 65)),
-            *(("quote", "a'; DROP TABLE x"), ("slash", "../acme"), ("line break", "acme\n"), ("null byte", "a\0"), ("leading dot", ".acme")),
+            *(
+                ("quote", "a'; DROP TABLE x"),
+                ("slash", "../acme"),
+                ("line break", "acme\n"),
+                ("null byte", "a\0"),
+                ("leading dot", ".acme"),
+            ),
             *(("not ASCII", "acmé"), ("space", "ac me"), ("percent", "%")),
         ],
-        "roles": [("missing", ...), ("text", "owner"), ("object", {"owner": True}), ("numbers", [1]), ("nested", [["owner"]]), ("null", None)],
+        "roles": [
+            ("missing", ...),
+            ("text", "owner"),
+            ("object", {"owner": True}),
+            ("numbers", [1]),
+            ("nested", [["owner"]]),
+            ("null", None),
+        ],
     }
     return {f"{name} {what}": _with_claims(**{name: value}) for name, cases in wrong.items() for what, value in cases}
 

@@ -44,7 +44,9 @@ class Handlers:
         return {service: [self._owner(methods)] for service, methods in services().items()}
 
     def _owner(self, methods: Sequence[Method]) -> object:
-        functions = {method.handler: staticmethod(self._stream(method) if method.gives_stream else self._single(method)) for method in methods}
+        functions = {
+            method.handler: staticmethod(self._stream(method) if method.gives_stream else self._single(method)) for method in methods
+        }
         return type("Rpcs", (), functions)()
 
     def _single(self, method: Method) -> Callable[..., object]:

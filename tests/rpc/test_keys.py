@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import json
 import ssl
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import IPv4Address
 from threading import Thread
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from server.rpc.keys import (
     FILE_CHECK_SECONDS,
@@ -27,6 +23,7 @@ from server.rpc.keys import (
     parse_keys,
 )
 from tests.rpc import forgeries
+from tests.rpc.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,33 +139,20 @@ class KeyServer(BaseHTTPRequestHandler):
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[tuple[str, ssl.SSLContext]]:
     """An https server with a certificate of its own, and a context that trusts it."""
-    certificate = self_signed(tmp_path)
+    authority, chain, root = Authority(), tmp_path / "tls.pem", tmp_path / "root.pem"
+    chain.write_bytes(b"".join(authority.issue("127.0.0.1")))
+    root.write_bytes(authority.pem)
     KeyServer.content, KeyServer.status, KeyServer.asked = forgeries.jwks("ed"), 200, 0
     server = ThreadingHTTPServer(("127.0.0.1", 0), KeyServer)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate)
+    tls.load_cert_chain(chain)
     server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield f"https://127.0.0.1:{server.server_address[1]}/keys", ssl.create_default_context(cafile=str(certificate))
+    yield f"https://127.0.0.1:{server.server_address[1]}/keys", ssl.create_default_context(cafile=str(root))
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def self_signed(folder: Path) -> Path:
-    key = ed25519.Ed25519PrivateKey.generate()
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .sign(key, None)
-    )
-    path = folder / "tls.pem"
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(pem + certificate.public_bytes(Encoding.PEM))
-    return path
 
 
 async def test_an_address_is_fetched_again_for_an_unknown_key_but_not_more_than_every_30_seconds(
@@ -204,9 +188,7 @@ async def test_an_address_is_fetched_in_the_background_after_five_minutes(addres
 
 
 @pytest.mark.parametrize(("status", "content"), [(500, b""), (302, b""), (200, b"no keys"), (200, b" " * (1 << 20) + b" ")])
-async def test_a_failed_fetch_leaves_the_last_good_keys_in_force(
-    address: tuple[str, ssl.SSLContext], status: int, content: bytes
-) -> None:
+async def test_a_failed_fetch_leaves_the_last_good_keys_in_force(address: tuple[str, ssl.SSLContext], status: int, content: bytes) -> None:
     clock = Clock()
     keys = UrlKeys(*address, clock)
     first = await keys.look_again()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from server.rpc.interceptors import limits
 from server.rpc.interceptors.limits import TenantRates
 
 
@@ -44,9 +43,8 @@ def test_a_quiet_tenant_gathers_no_more_than_its_burst() -> None:
     assert [rates.take("acme") == 0.0 for _ in range(6)] == [True] * 5 + [False]
 
 
-def test_tenants_do_not_share_and_their_number_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_TENANTS", 3)
-    rates = TenantRates(rate=1, burst=1, clock=Clock())
+def test_tenants_do_not_share_and_their_number_is_bounded() -> None:
+    rates = TenantRates(rate=1, burst=1, clock=Clock(), capacity=3)
     assert [rates.take(f"org-{number}") for number in range(10)] == [0.0] * 10
     assert len(rates) == 3
     assert rates.take("org-9") > 0

@@ -30,7 +30,9 @@ WATCH = predictions_pb2.WatchPredictionJobRequest(job_id=JOB)
 BATCH = facts.IngestFactsRequest(employees=facts.EmployeeBatch())
 
 
-async def watched(request: predictions_pb2.WatchPredictionJobRequest, call: Call) -> AsyncIterator[predictions_pb2.WatchPredictionJobResponse]:
+async def watched(
+    request: predictions_pb2.WatchPredictionJobRequest, call: Call
+) -> AsyncIterator[predictions_pb2.WatchPredictionJobResponse]:
     for revision in (1, 2):
         yield predictions_pb2.WatchPredictionJobResponse(job=predictions_pb2.PredictionJob(id=request.job_id, revision=revision))
 

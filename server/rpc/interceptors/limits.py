@@ -22,11 +22,12 @@ _PLATFORM = ""
 class TenantRates:
     """Token buckets (RFC 2697 in spirit): `burst` calls at once, `rate` calls per second after that."""
 
-    def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start every tenant with a full bucket; `clock` in seconds."""
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic, capacity: int = MAX_TENANTS) -> None:
+        """Start every tenant with a full bucket; `clock` in seconds, `capacity` in tenants."""
         self._rate = rate
         self._burst = float(burst)
         self._clock = clock
+        self._capacity = capacity
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, tenant: str) -> float:
@@ -37,7 +38,7 @@ class TenantRates:
         allowed = level >= 1.0
         self._buckets[tenant] = (level - 1.0 if allowed else level, now)
         self._buckets.move_to_end(tenant)
-        if len(self._buckets) > MAX_TENANTS:
+        if len(self._buckets) > self._capacity:
             # The one that was quiet for longest; its bucket has most likely filled up again.
             self._buckets.popitem(last=False)
         return 0.0 if allowed else (1.0 - level) / self._rate
