@@ -155,11 +155,14 @@ class Classifier:
             ArtifactInvalid: it is something else, or reads another number of columns.
 
         """
+        msg = "the artifact is not a model"
+        # XGBoost ends the process on no bytes at all, instead of raising.
+        if not artifact.startswith(b"{L") or not artifact.endswith(b"}"):
+            raise ArtifactInvalid(msg)
         try:
             booster = xgboost.Booster(model_file=bytearray(artifact))
             found = booster.num_features()
         except (xgboost.core.XGBoostError, ValueError) as error:
-            msg = "the artifact is not a model"
             raise ArtifactInvalid(msg) from error
         if found != columns:
             msg = f"the artifact reads {found} columns, its card says {columns}"

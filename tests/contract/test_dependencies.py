@@ -20,11 +20,13 @@ WORDS_OF_A_REASON = 4
 PART_OF_ANOTHER = {"pydantic": "pydantic-settings"}
 
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = CONFIGURATION["project"]
 
 
 def declared() -> set[str]:
-    return shipped() | {_name(line) for lines in PROJECT["optional-dependencies"].values() for line in lines}
+    groups = (*PROJECT["optional-dependencies"].values(), *CONFIGURATION["dependency-groups"].values())
+    return shipped() | {_name(line) for lines in groups for line in lines}
 
 
 def shipped() -> set[str]:

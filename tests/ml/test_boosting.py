@@ -61,7 +61,7 @@ def test_an_artifact_loads_to_the_same_model_and_is_no_pickle() -> None:
     assert read.to_bytes() == Classifier.from_bytes(read.to_bytes(), 4).to_bytes()
 
 
-@pytest.mark.parametrize("artifact", [b"", b"{", b"no model", b"{}", bytes(64), b"\x80\x04K\x01."])
+@pytest.mark.parametrize("artifact", [b"", b"{", b"no model", b"{}", b"{L}", b"{L" + b"\x7f" * 30 + b"}", bytes(64), b"\x80\x04K\x01."])
 def test_bytes_that_are_no_model_are_refused(artifact: bytes) -> None:
     with pytest.raises(ArtifactInvalid, match="the artifact is not a model"):
         Classifier.from_bytes(artifact, 4)

@@ -19,7 +19,7 @@ def encode(**columns: list[object]) -> dict[str, list[float]]:
     """The matrix columns of some rows, by feature and category."""
     count = len(next(iter(columns.values())))
     complete = {name: columns.get(name, [None] * count) for name in SCHEMA.names}
-    matrix = ENCODER.transform(table(SCHEMA, complete))  # type: ignore[arg-type] - wrong values are not what is tested
+    matrix = ENCODER.transform(table(SCHEMA, complete))  # type: ignore[arg-type]  # wrong values are not what is tested
     names = [part for encoding in ENCODER.features for part in (encoding.categories or (encoding.feature.name,))]
     assert matrix.dtype == np.float32
     return dict(zip(names, matrix.T.tolist(), strict=True))
@@ -93,7 +93,7 @@ def test_json_that_is_no_encoder_of_the_schema_is_refused(change: dict[str, obje
 def test_columns_of_different_lengths_and_unknown_columns_are_refused() -> None:
     for columns in ({"pay": [1.0], "level": [1, 2]}, {"income": [1.0]}, {}):
         with pytest.raises(ValueError, match="columns are features"):
-            table(SCHEMA, columns)  # type: ignore[arg-type] - one of them is empty
+            table(SCHEMA, columns)  # type: ignore[arg-type]  # one of them is empty
 
 
 def test_masking_takes_whole_optional_features_and_nothing_else() -> None:

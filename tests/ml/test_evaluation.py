@@ -21,6 +21,8 @@ from server.ml.evaluation import (
 )
 
 if TYPE_CHECKING:
+    from random import Random
+
     from server.ml.evaluation import Labels, Scores
 
 # Few distinct values on purpose: ties are where implementations differ.
@@ -81,9 +83,9 @@ def test_calibration_error_is_that_of_equal_quantile_bins(seed: int) -> None:
 
 
 @given(both_classes, st.randoms(use_true_random=False))
-def test_no_measure_depends_on_the_order_of_the_rows(drawn: tuple[Labels, Scores], random: object) -> None:
+def test_no_measure_depends_on_the_order_of_the_rows(drawn: tuple[Labels, Scores], random: Random) -> None:
     labels, scores = drawn
-    order = np.argsort([random.random() for _ in labels])  # type: ignore[attr-defined] - a `random.Random` of Hypothesis
+    order = np.argsort([random.random() for _ in labels])
     for measured in (roc_auc, average_precision, brier_score, calibration_error):
         assert measured(labels[order], scores[order]) == pytest.approx(measured(labels, scores), abs=1e-12)
 

@@ -88,7 +88,7 @@ def test_features_without_any_frequent_value_are_refused() -> None:
 def test_labels_that_are_neither_true_nor_false_and_lengths_that_differ_are_refused() -> None:
     rows = sample(40)
     with pytest.raises(ValueError, match="a label is true or false"):
-        train_classifier(SCHEMA, rows.columns, [True, None] * 20, seed=0)  # type: ignore[list-item] - the wrong type is the point
+        train_classifier(SCHEMA, rows.columns, [True, None] * 20, seed=0)  # type: ignore[list-item]  # the wrong type is the point
     with pytest.raises(ValueError, match="the same length"):
         train_classifier(SCHEMA, rows.columns, [True, False] * 19, seed=0)
 

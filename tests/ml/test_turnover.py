@@ -25,7 +25,7 @@ def of_contract(field: FieldDescriptor) -> FeatureSpec:
         return FeatureSpec(field.name, FeatureKind.INTEGER, required, rules.int32.gte, rules.int32.lte)
     if field.type == field.TYPE_BOOL:
         return FeatureSpec(field.name, FeatureKind.BOOLEAN, required)
-    if field.type == field.TYPE_ENUM:
+    if field.enum_type is not None:
         prefix = f"{field.name}_".upper()
         names = [value.name.removeprefix(prefix).lower() for value in field.enum_type.values if value.number]
         return FeatureSpec(field.name, FeatureKind.CATEGORY, required, values=tuple(names))

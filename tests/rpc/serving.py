@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 from analytics.admin.v1 import operations_service_pb2_grpc
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
+    from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
 
     from server.rpc.auth import TokenVerifier
@@ -73,7 +74,7 @@ class Handlers:
 
 def response_class(method: Method) -> type[Message]:
     described = method.request.DESCRIPTOR.file.pool.FindServiceByName(method.service)
-    return GetMessageClass(described.methods_by_name[method.name].output_type)
+    return GetMessageClass(cast("Descriptor", described.methods_by_name[method.name].output_type))
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,11 @@ def settings_for(folder: Path, **changes: object) -> Settings:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, behaviours: dict[str, Behaviour] | None = None, *, verifier: TokenVerifier | None = None, **changes: object
+    folder: Path,
+    behaviours: dict[str, Behaviour] | None = None,
+    *,
+    verifier: TokenVerifier | None = None,
+    **changes: Any,  # noqa: ANN401 - settings of any type
 ) -> AsyncIterator[Served]:
     handlers = Handlers(behaviours or {})
     server = await serve(settings_for(folder, **changes), handlers.by_service(), verifier=verifier)
@@ -115,6 +120,12 @@ async def serving(
             yield Served(server, handlers, channel)
     finally:
         await server.drain(0)
+
+
+async def raw_call(channel: grpc.aio.Channel, path: str, message: bytes, metadata: Metadata) -> bytes:
+    """Call any RPC with one message of any bytes and return the answer's bytes."""
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path, bytes, bytes)
+    return await call(message, metadata=metadata)
 
 
 def bearer(*roles: str, org: str | None = "acme", user: str = "user-1") -> Metadata:
@@ -139,7 +150,7 @@ class Failure:
 
     def detail(self, kind: type[Detail]) -> Detail:
         found = kind()
-        packed = next(detail for detail in self.status.details if detail.Is(kind.DESCRIPTOR))
+        packed = next(detail for detail in self.status.details if detail.Is(cast("Descriptor", kind.DESCRIPTOR)))
         assert packed.Unpack(found)
         return found
 

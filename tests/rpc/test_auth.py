@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,7 @@ async def test_a_key_that_changed_under_its_name_invalidates_the_tokens_of_the_o
     token = forgeries.token()
     await setup.verifier.verify([f"Bearer {token}"])
     changed = forgeries.jwk("other") | {"kid": "ed"}
-    setup.path.write_text(forgeries.json.dumps({"keys": [changed]}))
+    setup.path.write_text(json.dumps({"keys": [changed]}))
     setup.ticks.now += FILE_CHECK_SECONDS
     assert await reason(setup, token) is Reason.CREDENTIALS_INVALID
 

@@ -6,17 +6,19 @@ import asyncio
 import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-import pytest
 from analytics.v1 import predictions_pb2 as pb
 
 from server.errors import AnalyticsError, Reason
 from server.identity import Caller, OrgId, RequestId, Role, UserId
-from server.rpc import pages
 from server.rpc.call import Call
 from server.rpc.pages import page_of, page_size
 from server.settings import Settings
+
+if TYPE_CHECKING:
+    import pytest
 
 NEWEST = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 ROWS = [(NEWEST - timedelta(microseconds=number), uuid4()) for number in range(4)]
@@ -86,7 +88,7 @@ def test_a_forged_or_damaged_token_is_refused() -> None:
 
 def test_control_without_the_seal_a_forged_token_opens(monkeypatch: pytest.MonkeyPatch) -> None:
     token = a_token()
-    monkeypatch.setattr(pages.hmac, "compare_digest", lambda *_arguments: True)
+    monkeypatch.setattr("server.rpc.pages.hmac.compare_digest", lambda *_arguments: True)
     assert not refused(settings(), call(org="other"), request(token))
 
 

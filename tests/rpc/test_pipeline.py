@@ -13,10 +13,10 @@ from analytics.v1 import fact_service_pb2 as facts
 from google.rpc import error_details_pb2
 
 from server.errors import AnalyticsError, Kind, Quota, Reason, Resource
-from server.identity import Role
+from server.identity import Caller, OrgId, Role, UserId
 from server.rpc.interceptors import PIPELINE
 from server.telemetry.metrics import REGISTRY
-from tests.rpc.serving import bearer, failure, operator, serving
+from tests.rpc.serving import bearer, failure, operator, raw_call, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,7 +56,7 @@ async def test_a_unary_call_reaches_its_handler_with_the_verified_caller(tmp_pat
     async with serving(tmp_path) as served:
         await served.analytics.GetPredictionJob(GET, metadata=bearer("viewer", org="acme", user="ada"), timeout=7)
         (call,) = served.handlers.reached
-        assert (call.caller.org, call.caller.user_id, call.caller.roles) == ("acme", "ada", {Role.VIEWER})
+        assert call.caller == Caller(OrgId("acme"), UserId("ada"), frozenset({Role.VIEWER}))
         assert call.method == "/analytics.v1.AnalyticsService/GetPredictionJob"
         assert 5 < call.remaining() <= 7
 
@@ -129,7 +129,7 @@ async def test_an_operator_reads_no_tenant_data_and_a_tenant_no_operations(tmp_p
 
 async def test_every_violation_is_listed_with_its_path_and_rule(tmp_path: Path) -> None:
     request = predictions_pb2.BatchRequestPredictionsRequest(request_id="no uuid")
-    request.predictions.add(model_type=99).turnover.employee_key = "x" * 200  # type: ignore[arg-type]  # an enum number nobody knows
+    request.predictions.add(model_type=99).turnover.employee_key = "x" * 200
     request.predictions.add()
     async with serving(tmp_path) as served:
         with pytest.raises(grpc.RpcError) as caught:
@@ -172,7 +172,7 @@ async def test_a_gzip_bomb_is_refused_and_honest_gzip_is_not(tmp_path: Path) -> 
             stub = analytics_service_pb2_grpc.AnalyticsServiceStub(channel)
             await stub.GetPredictionJob(GET, metadata=bearer())
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await channel.unary_unary("/analytics.v1.AnalyticsService/GetPredictionJob")(bytes(64 << 20), metadata=bearer())
+                await raw_call(channel, "/analytics.v1.AnalyticsService/GetPredictionJob", bytes(64 << 20), bearer())
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert len(served.handlers.reached) == 1
 
@@ -225,7 +225,7 @@ async def test_a_stream_ends_at_its_cap(tmp_path: Path) -> None:
 
     async with serving(tmp_path, {"WatchPredictionJob": endless}, max_stream_seconds=0.05) as served:
         stream = served.analytics.WatchPredictionJob(WATCH, metadata=bearer())
-        assert (await stream.read()).heartbeat  # type: ignore[union-attr]  # a message, not the end
+        assert await stream.read() == predictions_pb2.WatchPredictionJobResponse(heartbeat=True)
         with pytest.raises(grpc.RpcError) as caught:
             await stream.read()
         assert failure(caught.value).code is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -355,7 +355,7 @@ async def test_an_unknown_rpc_is_unimplemented_with_details(tmp_path: Path) -> N
     async with serving(tmp_path) as served:
         for path in ("/analytics.v1.AnalyticsService/Nothing", "/other.Service/Call"):
             with pytest.raises(grpc.RpcError) as caught:
-                await served.channel.unary_unary(path)(b"", metadata=bearer())
+                await raw_call(served.channel, path, b"", bearer())
             refused = failure(caught.value)
             assert (refused.code, refused.info.reason) == (grpc.StatusCode.UNIMPLEMENTED, "METHOD_NOT_FOUND")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from analytics.v1 import predictions_pb2 as pb
@@ -11,10 +12,13 @@ from google.protobuf.struct_pb2 import Struct
 from server.errors import AnalyticsError
 from server.rpc.request_hash import request_hash
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 def wanted(features: dict[str, object], request_id: str = "") -> pb.RequestPredictionRequest:
     struct = Struct()
-    struct.update(features)
+    struct.update(cast("Mapping[str, str]", features))
     return pb.RequestPredictionRequest(features=struct, request_id=request_id)
 
 

@@ -71,7 +71,7 @@ RPCS = {
 
 async def test_health_is_open_and_says_serving(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        stub = health_pb2_grpc.HealthStub(served.channel)
+        stub = health_pb2_grpc.HealthStub(served.channel)  # type: ignore[no-untyped-call]  # the package has no types for its stubs
         for service in ("", "analytics.v1.AnalyticsService", "analytics.admin.v1.OperationsService"):
             assert (await stub.Check(health_pb2.HealthCheckRequest(service=service))).status == SERVING
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -81,7 +81,8 @@ async def test_health_is_open_and_says_serving(tmp_path: Path) -> None:
 
 async def listed(channel: grpc.aio.Channel) -> set[str]:
     request = reflection_pb2.ServerReflectionRequest(list_services="")
-    call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[no-untyped-call]  # the package has no types for its stubs
+    call = stub.ServerReflectionInfo(iter([request]))
     return {service.name async for response in call for service in response.list_services_response.service}
 
 
@@ -107,8 +108,8 @@ async def test_a_taken_port_is_one_clear_sentence(tmp_path: Path) -> None:
 
 
 async def test_missing_keys_are_a_wrong_setting(tmp_path: Path) -> None:
-    with pytest.raises(SettingsInvalid, match="ANALYTICS_JWT_KEYS.*No such file"):
-        await verifier_of(Settings(jwt_keys=str(tmp_path / "none.json")))  # type: ignore[call-arg]  # the others have defaults
+    with pytest.raises(SettingsInvalid, match=r"ANALYTICS_JWT_KEYS.*No such file"):
+        await verifier_of(Settings(jwt_keys=str(tmp_path / "none.json")))
 
 
 async def test_tls_is_served_and_a_client_certificate_adds_to_the_token(tmp_path: Path) -> None:
@@ -149,7 +150,8 @@ async def test_draining_ends_streams_and_lets_running_calls_finish_and_takes_no_
         raise draining_error()
 
     async with serving(tmp_path, {"GetPredictionJob": slow, "WatchPredictionJob": watch}) as served:
-        health = health_pb2_grpc.HealthStub(served.channel).Watch(health_pb2.HealthCheckRequest())
+        stub = health_pb2_grpc.HealthStub(served.channel)  # type: ignore[no-untyped-call]  # the package has no types for its stubs
+        health = stub.Watch(health_pb2.HealthCheckRequest())
         assert (await health.read()).status == SERVING
         stream = served.analytics.WatchPredictionJob(predictions_pb2.WatchPredictionJobRequest(job_id=JOB), metadata=bearer())
         await stream.read()
