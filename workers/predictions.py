@@ -73,10 +73,13 @@ class PredictionWorker:
             else:
                 mine = await store.complete(tx, lease, outcome)
         if mine:
-            state = JobState.FAILED if isinstance(outcome, JobFailure) else JobState.COMPLETED
-            metrics.PREDICTIONS_ENDED.labels(lease.model_type, state).inc()
-            with contextlib.suppress(QueueUnavailable):
-                await self.app.inputs.forget(lease.org, lease.job_id, lease.generation)
+            await self._ended(lease, JobState.FAILED if isinstance(outcome, JobFailure) else JobState.COMPLETED)
+
+    async def _ended(self, lease: Lease, state: JobState) -> None:
+        """Count a job that this worker ended, and drop its input."""
+        metrics.PREDICTIONS_ENDED.labels(lease.model_type, state).inc()
+        with contextlib.suppress(QueueUnavailable):
+            await self.app.inputs.forget(lease.org, lease.job_id, lease.generation)
 
     async def _compute(self, lease: Lease) -> TurnoverResult | JobFailure:
         """Return the result, or why there will never be one."""
@@ -98,7 +101,9 @@ class PredictionWorker:
         if lease.attempt >= self.app.settings.prediction_attempts:
             failure = JobFailure(Reason.RETRIES_EXHAUSTED, f"{lease.attempt} attempts failed for a passing reason; request it again")
             async with self.app.tx(lease.org) as tx:
-                await store.fail(tx, lease, failure)
+                mine = await store.fail(tx, lease, failure)
+            if mine:
+                await self._ended(lease, JobState.FAILED)
             return
         await self._hand_back(lease, full_jitter(lease.attempt))
 

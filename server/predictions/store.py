@@ -109,7 +109,7 @@ async def rearm(tx: Tx, org: OrgId, ended: PredictionJob, job: NewJob) -> Predic
             state=JobState.QUEUED,
             generation=_columns.generation + 1,
             schedule_time=now() if job.schedule_time is None else func.greatest(job.schedule_time, now()),
-            created_at=now(),
+            # created_at stays: lists are in its order, and a job that moved would be missed by a walk that goes on.
             started_at=None,
             completed_at=None,
             attempt=0,

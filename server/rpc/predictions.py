@@ -46,10 +46,11 @@ class PredictionRpcs:
 
     async def request_prediction(self, request: pb.RequestPredictionRequest, call: Call) -> pb.RequestPredictionResponse:
         """Accept a request; see the contract."""
+        # First, because it names the field of a value that the hash of the request has no form for.
+        asked = _checked(wanted(request), "schedule_time")
         earlier = await earlier_answer(self._app, call, request, pb.RequestPredictionResponse)
         if earlier is not None:
             return earlier
-        asked = _checked(wanted(request), "schedule_time")
         async with self._app.read(call.caller.org) as tx:
             prepared = await prepare(tx, origin(call), asked, call.traceparent)
 
@@ -102,7 +103,10 @@ class PredictionRpcs:
         async def act(tx: Tx) -> pb.CancelPredictionJobResponse:
             return pb.CancelPredictionJobResponse(job=job_message(await cancel_prediction(tx, origin(call), job_id)))
 
-        return await once(self._app, call, request, pb.CancelPredictionJobResponse, act)
+        response = await once(self._app, call, request, pb.CancelPredictionJobResponse, act)
+        with contextlib.suppress(QueueUnavailable):
+            await self._app.inputs.forget(call.caller.org, job_id, response.job.generation)
+        return response
 
     async def watch_prediction_job(self, request: pb.WatchPredictionJobRequest, call: Call) -> AsyncIterator[pb.WatchPredictionJobResponse]:
         """Stream the revisions of a job."""

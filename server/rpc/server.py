@@ -7,6 +7,7 @@ registered generically: registered one by one, every call would wait on one futu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from server.settings import Settings
 
 _MAX_HEADERS = 24 << 10
+_LAST_ANSWERS_SECONDS = 0.5
 _STANDARD = ((health_pb2, "Health"), (reflection_pb2, "ServerReflection"))
 
 
@@ -51,12 +53,38 @@ class RunningServer:
     draining: asyncio.Event
     _server: grpc.aio.Server
     _health: HealthServicer
+    _calls: RunningCalls
+    _stop: asyncio.Lock
 
     async def drain(self, seconds: float) -> None:
-        """Stop: say NOT_SERVING, end streams, take no new calls, and give running ones `seconds` to finish."""
+        """Stop: say NOT_SERVING, end streams, refuse new calls (SERVER_DRAINING), and give running ones `seconds` to finish."""
         await self._health.enter_graceful_shutdown()
         self.draining.set()
-        await self._server.stop(seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._calls.none.wait(), seconds)
+        # One after the other: two stops at the same time crash grpc.
+        async with self._stop:
+            # What is left are watchers of the health, which never end by themselves, and answers on their way out.
+            await self._server.stop(min(seconds, _LAST_ANSWERS_SECONDS))
+
+
+class RunningCalls:
+    """Counts the calls of our services."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._number = 0
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def __enter__(self) -> None:
+        self._number += 1
+        self.none.clear()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._number -= 1
+        if self._number == 0:
+            self.none.set()
 
 
 async def verifier_of(settings: Settings) -> TokenVerifier:
@@ -103,8 +131,9 @@ async def serve(
     )
     pipelines = bind(rails, handlers)
     server = grpc.aio.server(options=_options(settings, reuse_port=reuse_port), maximum_concurrent_rpcs=settings.max_concurrent_calls)
+    calls = RunningCalls()
     for service, stages in pipelines.items():
-        methods = {method.name: _rpc(method, stage) for method, stage in stages}
+        methods = {method.name: _rpc(method, stage, calls) for method, stage in stages}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
     # Neither package has types for its servicers.
     checks = HealthServicer()
@@ -119,7 +148,7 @@ async def serve(
     await server.start()
     for service in pipelines:
         await checks.set(service, health_pb2.HealthCheckResponse.SERVING)
-    return RunningServer(port, rails.draining, server, checks)
+    return RunningServer(port, rails.draining, server, checks, calls, asyncio.Lock())
 
 
 def bind(rails: Rails, handlers: Mapping[str, Sequence[object]]) -> Mapping[str, list[tuple[Method, Stage]]]:
@@ -147,7 +176,7 @@ def bind(rails: Rails, handlers: Mapping[str, Sequence[object]]) -> Mapping[str,
     return bound
 
 
-def _rpc(method: Method, stage: Stage) -> grpc.RpcMethodHandler[bytes, bytes]:
+def _rpc(method: Method, stage: Stage, calls: RunningCalls) -> grpc.RpcMethodHandler[bytes, bytes]:
     """Register as an RPC that takes a stream whatever it takes: only then may the pipeline read the message when it wants.
 
     On the wire there is no difference. Without (de)serializers grpc hands over bytes.
@@ -155,11 +184,13 @@ def _rpc(method: Method, stage: Stage) -> grpc.RpcMethodHandler[bytes, bytes]:
 
     async def single(_requests: object, context: Context) -> bytes:
         exchange = Exchange(context)
-        await stage(exchange)
+        with calls:
+            await stage(exchange)
         return exchange.response
 
     async def streaming(_requests: object, context: Context) -> None:
-        await stage(Exchange(context))
+        with calls:
+            await stage(Exchange(context))
 
     if method.gives_stream:
         return grpc.stream_stream_rpc_method_handler(streaming)

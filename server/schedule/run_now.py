@@ -28,6 +28,11 @@ async def run_now(tx: Tx, order: Order, new_id: UUID) -> Run:
             return _same(earlier, order)
         await store.forget_request(tx, order.user, order.request_id)
     added = await store.add(tx, RunId(new_id), order)
+    if order.request_id and not added:
+        # The same request may have come twice at once; the insert waited for the other one.
+        earlier = await store.by_request(tx, order.user, order.request_id)
+        if earlier is not None:
+            return _same(earlier, order)
     run = await store.get(tx, RunId(new_id)) if added else await store.unfinished(tx, order.job, order.scope)
     if run is None:
         raise AnalyticsError(Kind.ABORTED, Reason.CONCURRENT_UPDATE, "another request of this run was faster; retry")

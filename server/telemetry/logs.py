@@ -116,11 +116,15 @@ def _exception(info: object) -> BaseException | None:
     return sys.exc_info()[1] if info else None
 
 
-def _dumps(event: object, **_options: object) -> str:
-    return json.dumps(event, default=_plain, separators=(",", ":"))
-
-
 def _plain(value: object) -> object:
     if isinstance(value, Enum):
         return value.value
     return str(value) if isinstance(value, UUID | datetime) else type(value).__name__
+
+
+# Made once: `json.dumps` makes an encoder per line when it is given options.
+_encode = json.JSONEncoder(default=_plain, separators=(",", ":")).encode
+
+
+def _dumps(event: object, **_options: object) -> str:
+    return _encode(event)

@@ -114,11 +114,6 @@ def inject(of: Span | None = None) -> str:
     return f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}" if here.is_valid else ""
 
 
-def trace_id(of: Span) -> str:
-    """Return the 32 hexadecimal digits that name the span's trace."""
-    return f"{of.get_span_context().trace_id:032x}"
-
-
 def _recorded(name: str, around: contexts.Context, kind: SpanKind, attributes: Mapping[str, str]) -> Span:
     if _process.tracer is None:
         return _ids_only(around)

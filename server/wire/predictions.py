@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from analytics.v1 import predictions_pb2
 
+from server.errors import invalid_argument
 from server.predictions.model import TERMINAL, Band, Direction, JobState
 from server.predictions.request import Wanted
 from server.wire.employees import attributes
@@ -15,6 +16,10 @@ from server.wire.structs import flat_values
 from server.wire.times import instant, timestamp
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from server.predictions.model import PredictionJob, TurnoverResult
 
 _STATES = {
@@ -76,16 +81,23 @@ def wanted(message: predictions_pb2.RequestPredictionRequest | predictions_pb2.P
     """Return the request as the use case takes it; `prefix` is where the message stands in the call's request.
 
     Raises:
-        AnalyticsError: INPUT_SCHEMA_MISMATCH for open input of the wrong shape.
+        AnalyticsError: INPUT_SCHEMA_MISMATCH for open input of the wrong shape, VALIDATION_FAILED for a time that is none.
 
     """
-    schedule_time = instant(message.schedule_time) if message.HasField("schedule_time") else None
+    schedule_time = _instant(message.schedule_time, f"{prefix}schedule_time") if message.HasField("schedule_time") else None
     kind = model_type(message.model_type)
     if message.HasField("turnover"):
         path = f"{prefix}turnover.attributes"
         return Wanted(kind, attributes(message.turnover.attributes), message.turnover.employee_key, path, schedule_time)
     path = f"{prefix}features"
     return Wanted(kind, flat_values(message.features, path), "", path, schedule_time)
+
+
+def _instant(message: Timestamp, path: str) -> datetime:
+    try:
+        return instant(message)
+    except ValueError:
+        raise invalid_argument(path, "must lie between the years 1 and 9999, with 0 to 999,999,999 nanoseconds") from None
 
 
 def _turnover(result: TurnoverResult) -> predictions_pb2.TurnoverResult:

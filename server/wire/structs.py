@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from server.errors import Reason, invalid_argument
@@ -16,7 +17,7 @@ def flat_values(struct: Struct, path: str) -> dict[str, object]:
     """Return the fields of a flat Struct: numbers, texts, booleans, None.
 
     Raises:
-        AnalyticsError: INPUT_SCHEMA_MISMATCH for too many fields or a nested value.
+        AnalyticsError: INPUT_SCHEMA_MISMATCH for too many fields, a nested value, or a number that is not finite.
 
     """
     if len(struct.fields) > MAX_FIELDS:
@@ -27,6 +28,8 @@ def flat_values(struct: Struct, path: str) -> dict[str, object]:
 def _plain(value: Value, path: str) -> object:
     match value.WhichOneof("kind"):
         case "number_value":
+            if not math.isfinite(value.number_value):
+                raise invalid_argument(path, "must be a finite number", Reason.INPUT_SCHEMA_MISMATCH)
             return value.number_value
         case "string_value":
             return value.string_value

@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from server.ml.calibration import Calibration, CalibrationInvalid, fit
 from server.ml.evaluation import calibration_error
+
+unhurried = settings(deadline=None)  # the machine is shared; how long an example takes says nothing
 
 
 def drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -36,9 +38,9 @@ def test_a_floor_of_risk_is_learned_where_one_slope_could_not() -> None:
     generator = np.random.default_rng(1)
     margins = generator.normal(-2, 2.5, 50_000)
     labels = (generator.random(50_000) < 0.08 + 0.92 / (1 + np.exp(-margins))).astype(np.int8)
-    assert calibration_error(labels, fit(margins, labels).apply(margins)) < 0.012
+    ours = calibration_error(labels, fit(margins, labels).apply(margins))
     one_slope = LogisticRegression(C=1e6).fit(margins[:, None], labels).predict_proba(margins[:, None])[:, 1]
-    assert calibration_error(labels, one_slope) > 0.02
+    assert ours < 0.6 * calibration_error(labels, one_slope)
 
 
 def test_the_fit_is_the_maximum_of_the_likelihood() -> None:
@@ -57,6 +59,7 @@ def test_log_odds_that_rank_backwards_give_everyone_the_base_rate() -> None:
     np.testing.assert_allclose(curve.apply(-margins), labels.mean(), atol=0.001)
 
 
+@unhurried
 @given(st.lists(st.tuples(st.floats(-50, 50), st.booleans()), min_size=1, max_size=40))
 def test_any_few_rows_give_a_finite_curve_that_keeps_the_ranking(rows: list[tuple[float, bool]]) -> None:
     margins = np.array([margin for margin, _ in rows])

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from server.ml.evaluation import Labels, Scores
 
+unhurried = settings(deadline=None)  # the machine is shared; how long an example takes says nothing
+
 # Few distinct values on purpose: ties are where implementations differ.
 probability = st.sampled_from([0.0, 0.1, 0.1000001, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1)
 
@@ -40,18 +42,21 @@ both_classes = (
 )
 
 
+@unhurried
 @given(both_classes)
 def test_roc_auc_is_that_of_scikit_learn(drawn: tuple[Labels, Scores]) -> None:
     labels, scores = drawn
     assert roc_auc(labels, scores) == pytest.approx(reference.roc_auc_score(labels, scores), abs=1e-12)
 
 
+@unhurried
 @given(both_classes)
 def test_average_precision_is_that_of_scikit_learn(drawn: tuple[Labels, Scores]) -> None:
     labels, scores = drawn
     assert average_precision(labels, scores) == pytest.approx(reference.average_precision_score(labels, scores), abs=1e-12)
 
 
+@unhurried
 @given(both_classes)
 def test_the_other_measures_are_those_of_scikit_learn(drawn: tuple[Labels, Scores]) -> None:
     labels, scores = drawn
@@ -66,6 +71,7 @@ def test_the_other_measures_are_those_of_scikit_learn(drawn: tuple[Labels, Score
     assert (measured.folds, measured.rows) == (5, len(labels))
 
 
+@unhurried
 @given(both_classes)
 def test_log_loss_of_log_odds_is_that_of_scikit_learn(drawn: tuple[Labels, Scores]) -> None:
     labels, scores = drawn
@@ -73,6 +79,7 @@ def test_log_loss_of_log_odds_is_that_of_scikit_learn(drawn: tuple[Labels, Score
     assert log_loss(labels, margins) == pytest.approx(reference.log_loss(labels, 1 / (1 + np.exp(-margins))), abs=1e-9)
 
 
+@unhurried
 @given(st.integers(0, 2**32 - 1))
 def test_calibration_error_is_that_of_equal_quantile_bins(seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -82,6 +89,7 @@ def test_calibration_error_is_that_of_equal_quantile_bins(seed: int) -> None:
     assert calibration_error(labels, probabilities) == pytest.approx(float(np.abs(observed - predicted).mean()), abs=1e-12)
 
 
+@unhurried
 @given(both_classes, st.randoms(use_true_random=False))
 def test_no_measure_depends_on_the_order_of_the_rows(drawn: tuple[Labels, Scores], random: Random) -> None:
     labels, scores = drawn
@@ -90,6 +98,7 @@ def test_no_measure_depends_on_the_order_of_the_rows(drawn: tuple[Labels, Scores
         assert measured(labels[order], scores[order]) == pytest.approx(measured(labels, scores), abs=1e-12)
 
 
+@unhurried
 @given(both_classes)
 def test_every_measure_lies_between_0_and_1(drawn: tuple[Labels, Scores]) -> None:
     labels, scores = drawn
@@ -123,6 +132,7 @@ def test_labels_that_are_all_alike_are_refused() -> None:
         average_precision(np.zeros(3, dtype=np.int8), np.arange(3.0))
 
 
+@unhurried
 @given(st.integers(2, 6), st.integers(0, 2**31 - 1), st.lists(st.booleans(), min_size=12, max_size=80))
 def test_folds_part_the_rows_evenly_and_by_class(folds: int, seed: int, drawn: list[bool]) -> None:
     labels = np.array(drawn, dtype=np.int8)

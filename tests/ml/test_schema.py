@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.ml.features import MAX_TEXT, PROTECTED, FeatureKind, FeatureSpec, SchemaInvalid
 from server.ml.schema import MAX_FIELDS, MAX_PROBLEMS, FeatureSchema, InputInvalid
 from server.ml.turnover import TURNOVER
 
+unhurried = settings(deadline=None)  # the machine is shared; how long an example takes says nothing
+
+ROOT = Path(__file__).parents[2]
 COMPLETE: dict[str, object] = {"department": "Sales", "job_role": "Executive", "monthly_income": 5000, "years_at_company": 3}
 
 
@@ -19,6 +25,13 @@ def problem(**changes: object) -> tuple[str, str]:
     problems = TURNOVER.check(COMPLETE | changes)
     assert len(problems) == 1, problems
     return problems[0].feature, problems[0].description
+
+
+def test_checking_an_input_needs_no_numerical_library() -> None:
+    """Run in a process of its own, because this one has long loaded them."""
+    script = "import sys; import {}; sys.exit(bool({{'numpy', 'scipy', 'xgboost'}} & set(sys.modules)))"
+    for module, loaded in (("server.ml.turnover", 0), ("server.ml.encoding", 1)):
+        assert subprocess.run([sys.executable, "-c", script.format(module)], cwd=ROOT, check=False).returncode == loaded, module
 
 
 def test_a_complete_input_has_no_problem() -> None:
@@ -122,6 +135,7 @@ json_values = st.recursive(
 )
 
 
+@unhurried
 @given(st.dictionaries(st.sampled_from(TURNOVER.names) | st.text(max_size=20), json_values, max_size=30))
 def test_any_input_is_either_clean_for_good_or_refused(raw: dict[str, object]) -> None:
     if problems := TURNOVER.check(COMPLETE | raw):
@@ -132,6 +146,7 @@ def test_any_input_is_either_clean_for_good_or_refused(raw: dict[str, object]) -
     assert TURNOVER.clean(cleaned) == cleaned
 
 
+@unhurried
 @given(st.integers())
 def test_a_whole_number_without_bounds_still_has_a_canonical_json(value: int) -> None:
     schema = FeatureSchema((FeatureSpec("count", FeatureKind.INTEGER),))

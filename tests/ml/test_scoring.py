@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.ml.boosting import ArtifactInvalid
@@ -16,6 +16,8 @@ from server.ml.features import SchemaInvalid
 from server.ml.scoring import SHOWN, Direction, Scorer
 from tests.ml.rows import SCHEMA
 from tests.ml.trained import scorer, small
+
+unhurried = settings(deadline=None)  # the machine is shared; how long an example takes says nothing
 
 any_row = st.fixed_dictionaries(
     {"pay": st.floats(0, 100_000)},
@@ -28,12 +30,14 @@ any_row = st.fixed_dictionaries(
 )
 
 
+@unhurried
 @given(any_row)
 def test_contributions_and_bias_add_up_to_the_margin(row: dict[str, float]) -> None:
     explained = scorer().explain(row)
     assert explained.bias + sum(explained.values.values()) == pytest.approx(explained.margin, abs=1e-4)
 
 
+@unhurried
 @given(any_row)
 def test_a_score_is_a_probability_with_the_confidence_of_the_likelier_outcome(row: dict[str, float]) -> None:
     score = scorer().score(row)
@@ -41,6 +45,7 @@ def test_a_score_is_a_probability_with_the_confidence_of_the_likelier_outcome(ro
     assert score.confidence == max(score.probability, 1 - score.probability)
 
 
+@unhurried
 @given(any_row)
 def test_the_strongest_contributions_come_first_with_direction_and_band(row: dict[str, float]) -> None:
     score, values = scorer().score(row), scorer().explain(row).values

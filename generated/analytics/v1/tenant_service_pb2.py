@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!analytics/v1/tenant_service.proto\x12\x0c\x61nalytics.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x01\n\x13OrganizationProfile\x12\x1e\n\x0c\x64isplay_name\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x32\n\x08industry\x18\x02 \x01(\x0e\x32\x16.analytics.v1.IndustryB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12<\n\nsize_range\x18\x03 \x01(\x0e\x32\x1e.analytics.v1.CompanySizeRangeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1f\n\x1dGetOrganizationProfileRequest\"T\n\x1eGetOrganizationProfileResponse\x12\x32\n\x07profile\x18\x01 \x01(\x0b\x32!.analytics.v1.OrganizationProfile\"\xb8\x01\n UpdateOrganizationProfileRequest\x12:\n\x07profile\x18\x01 \x01(\x0b\x32!.analytics.v1.OrganizationProfileB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"W\n!UpdateOrganizationProfileResponse\x12\x32\n\x07profile\x18\x01 \x01(\x0b\x32!.analytics.v1.OrganizationProfile\"\xad\x01\n\x08Switches\x12\x17\n\x0fpooled_training\x18\x01 \x01(\x08\x12\x1e\n\x16\x62\x65nchmark_contribution\x18\x02 \x01(\x08\x12 \n\x18retain_prediction_inputs\x18\x03 \x01(\x08\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12GetSwitchesRequest\"?\n\x13GetSwitchesResponse\x12(\n\x08switches\x18\x01 \x01(\x0b\x32\x16.analytics.v1.Switches\"\xa3\x01\n\x15UpdateSwitchesRequest\x12\x30\n\x08switches\x18\x01 \x01(\x0b\x32\x16.analytics.v1.SwitchesB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"B\n\x16UpdateSwitchesResponse\x12(\n\x08switches\x18\x01 \x01(\x0b\x32\x16.analytics.v1.Switches\"\x89\x02\n\nAuditEntry\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x15\n\rresource_type\x18\x05 \x01(\t\x12\x13\n\x0bresource_id\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x36\n\x07\x64\x65tails\x18\x08 \x03(\x0b\x32%.analytics.v1.AuditEntry.DetailsEntry\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"l\n\x17ListAuditEntriesRequest\x12\x17\n\x06\x61\x63tion\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"^\n\x18ListAuditEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.analytics.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xc1\x01\n\x08Industry\x12\x18\n\x14INDUSTRY_UNSPECIFIED\x10\x00\x12\x17\n\x13INDUSTRY_TECHNOLOGY\x10\x01\x12\x17\n\x13INDUSTRY_HEALTHCARE\x10\x02\x12\x14\n\x10INDUSTRY_FINANCE\x10\x03\x12\x1a\n\x16INDUSTRY_MANUFACTURING\x10\x04\x12\x13\n\x0fINDUSTRY_RETAIL\x10\x05\x12\"\n\x1eINDUSTRY_PROFESSIONAL_SERVICES\x10\x06*\xe7\x01\n\x10\x43ompanySizeRange\x12\"\n\x1e\x43OMPANY_SIZE_RANGE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43OMPANY_SIZE_RANGE_1_TO_49\x10\x01\x12 \n\x1c\x43OMPANY_SIZE_RANGE_50_TO_200\x10\x02\x12\"\n\x1e\x43OMPANY_SIZE_RANGE_201_TO_1000\x10\x03\x12#\n\x1f\x43OMPANY_SIZE_RANGE_1001_TO_5000\x10\x04\x12$\n COMPANY_SIZE_RANGE_5001_AND_MORE\x10\x05\x32\x96\x04\n\rTenantService\x12s\n\x16GetOrganizationProfile\x12+.analytics.v1.GetOrganizationProfileRequest\x1a,.analytics.v1.GetOrganizationProfileResponse\x12|\n\x19UpdateOrganizationProfile\x12..analytics.v1.UpdateOrganizationProfileRequest\x1a/.analytics.v1.UpdateOrganizationProfileResponse\x12R\n\x0bGetSwitches\x12 .analytics.v1.GetSwitchesRequest\x1a!.analytics.v1.GetSwitchesResponse\x12[\n\x0eUpdateSwitches\x12#.analytics.v1.UpdateSwitchesRequest\x1a$.analytics.v1.UpdateSwitchesResponse\x12\x61\n\x10ListAuditEntries\x12%.analytics.v1.ListAuditEntriesRequest\x1a&.analytics.v1.ListAuditEntriesResponseBQ\n\x10\x63om.analytics.v1B\x12TenantServiceProtoP\x01Z\x18\x61nalytics/v1;analyticsv1\xaa\x02\x0c\x41nalytics.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!analytics/v1/tenant_service.proto\x12\x0c\x61nalytics.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x02\n\x13OrganizationProfile\x12\x33\n\x0c\x64isplay_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x18\xc8\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12\x32\n\x08industry\x18\x02 \x01(\x0e\x32\x16.analytics.v1.IndustryB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12<\n\nsize_range\x18\x03 \x01(\x0e\x32\x1e.analytics.v1.CompanySizeRangeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1f\n\x1dGetOrganizationProfileRequest\"T\n\x1eGetOrganizationProfileResponse\x12\x32\n\x07profile\x18\x01 \x01(\x0b\x32!.analytics.v1.OrganizationProfile\"\xb8\x01\n UpdateOrganizationProfileRequest\x12:\n\x07profile\x18\x01 \x01(\x0b\x32!.analytics.v1.OrganizationProfileB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"W\n!UpdateOrganizationProfileResponse\x12\x32\n\x07profile\x18\x01 \x01(\x0b\x32!.analytics.v1.OrganizationProfile\"\xad\x01\n\x08Switches\x12\x17\n\x0fpooled_training\x18\x01 \x01(\x08\x12\x1e\n\x16\x62\x65nchmark_contribution\x18\x02 \x01(\x08\x12 \n\x18retain_prediction_inputs\x18\x03 \x01(\x08\x12\x15\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x14\n\x12GetSwitchesRequest\"?\n\x13GetSwitchesResponse\x12(\n\x08switches\x18\x01 \x01(\x0b\x32\x16.analytics.v1.Switches\"\xa3\x01\n\x15UpdateSwitchesRequest\x12\x30\n\x08switches\x18\x01 \x01(\x0b\x32\x16.analytics.v1.SwitchesB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"B\n\x16UpdateSwitchesResponse\x12(\n\x08switches\x18\x01 \x01(\x0b\x32\x16.analytics.v1.Switches\"\x89\x02\n\nAuditEntry\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x15\n\rresource_type\x18\x05 \x01(\t\x12\x13\n\x0bresource_id\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\t\x12\x36\n\x07\x64\x65tails\x18\x08 \x03(\x0b\x32%.analytics.v1.AuditEntry.DetailsEntry\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x81\x01\n\x17ListAuditEntriesRequest\x12,\n\x06\x61\x63tion\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x18\x64\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"^\n\x18ListAuditEntriesResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.analytics.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xc1\x01\n\x08Industry\x12\x18\n\x14INDUSTRY_UNSPECIFIED\x10\x00\x12\x17\n\x13INDUSTRY_TECHNOLOGY\x10\x01\x12\x17\n\x13INDUSTRY_HEALTHCARE\x10\x02\x12\x14\n\x10INDUSTRY_FINANCE\x10\x03\x12\x1a\n\x16INDUSTRY_MANUFACTURING\x10\x04\x12\x13\n\x0fINDUSTRY_RETAIL\x10\x05\x12\"\n\x1eINDUSTRY_PROFESSIONAL_SERVICES\x10\x06*\xe7\x01\n\x10\x43ompanySizeRange\x12\"\n\x1e\x43OMPANY_SIZE_RANGE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43OMPANY_SIZE_RANGE_1_TO_49\x10\x01\x12 \n\x1c\x43OMPANY_SIZE_RANGE_50_TO_200\x10\x02\x12\"\n\x1e\x43OMPANY_SIZE_RANGE_201_TO_1000\x10\x03\x12#\n\x1f\x43OMPANY_SIZE_RANGE_1001_TO_5000\x10\x04\x12$\n COMPANY_SIZE_RANGE_5001_AND_MORE\x10\x05\x32\x96\x04\n\rTenantService\x12s\n\x16GetOrganizationProfile\x12+.analytics.v1.GetOrganizationProfileRequest\x1a,.analytics.v1.GetOrganizationProfileResponse\x12|\n\x19UpdateOrganizationProfile\x12..analytics.v1.UpdateOrganizationProfileRequest\x1a/.analytics.v1.UpdateOrganizationProfileResponse\x12R\n\x0bGetSwitches\x12 .analytics.v1.GetSwitchesRequest\x1a!.analytics.v1.GetSwitchesResponse\x12[\n\x0eUpdateSwitches\x12#.analytics.v1.UpdateSwitchesRequest\x1a$.analytics.v1.UpdateSwitchesResponse\x12\x61\n\x10ListAuditEntries\x12%.analytics.v1.ListAuditEntriesRequest\x1a&.analytics.v1.ListAuditEntriesResponseBQ\n\x10\x63om.analytics.v1B\x12TenantServiceProtoP\x01Z\x18\x61nalytics/v1;analyticsv1\xaa\x02\x0c\x41nalytics.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020com.analytics.v1B\022TenantServiceProtoP\001Z\030analytics/v1;analyticsv1\252\002\014Analytics.V1'
   _globals['_ORGANIZATIONPROFILE'].fields_by_name['display_name']._loaded_options = None
-  _globals['_ORGANIZATIONPROFILE'].fields_by_name['display_name']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_ORGANIZATIONPROFILE'].fields_by_name['display_name']._serialized_options = b'\272H\032r\030\030\310\0012\023^[^\\x00-\\x1f\\x7f]*$'
   _globals['_ORGANIZATIONPROFILE'].fields_by_name['industry']._loaded_options = None
   _globals['_ORGANIZATIONPROFILE'].fields_by_name['industry']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_ORGANIZATIONPROFILE'].fields_by_name['size_range']._loaded_options = None
@@ -60,43 +60,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITENTRY_DETAILSENTRY']._loaded_options = None
   _globals['_AUDITENTRY_DETAILSENTRY']._serialized_options = b'8\001'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['action']._loaded_options = None
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['action']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['action']._serialized_options = b'\272H\031r\027\030d2\023^[^\\x00-\\x1f\\x7f]*$'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
-  _globals['_INDUSTRY']._serialized_start=1756
-  _globals['_INDUSTRY']._serialized_end=1949
-  _globals['_COMPANYSIZERANGE']._serialized_start=1952
-  _globals['_COMPANYSIZERANGE']._serialized_end=2183
+  _globals['_INDUSTRY']._serialized_start=1799
+  _globals['_INDUSTRY']._serialized_end=1992
+  _globals['_COMPANYSIZERANGE']._serialized_start=1995
+  _globals['_COMPANYSIZERANGE']._serialized_end=2226
   _globals['_ORGANIZATIONPROFILE']._serialized_start=148
-  _globals['_ORGANIZATIONPROFILE']._serialized_end=387
-  _globals['_GETORGANIZATIONPROFILEREQUEST']._serialized_start=389
-  _globals['_GETORGANIZATIONPROFILEREQUEST']._serialized_end=420
-  _globals['_GETORGANIZATIONPROFILERESPONSE']._serialized_start=422
-  _globals['_GETORGANIZATIONPROFILERESPONSE']._serialized_end=506
-  _globals['_UPDATEORGANIZATIONPROFILEREQUEST']._serialized_start=509
-  _globals['_UPDATEORGANIZATIONPROFILEREQUEST']._serialized_end=693
-  _globals['_UPDATEORGANIZATIONPROFILERESPONSE']._serialized_start=695
-  _globals['_UPDATEORGANIZATIONPROFILERESPONSE']._serialized_end=782
-  _globals['_SWITCHES']._serialized_start=785
-  _globals['_SWITCHES']._serialized_end=958
-  _globals['_GETSWITCHESREQUEST']._serialized_start=960
-  _globals['_GETSWITCHESREQUEST']._serialized_end=980
-  _globals['_GETSWITCHESRESPONSE']._serialized_start=982
-  _globals['_GETSWITCHESRESPONSE']._serialized_end=1045
-  _globals['_UPDATESWITCHESREQUEST']._serialized_start=1048
-  _globals['_UPDATESWITCHESREQUEST']._serialized_end=1211
-  _globals['_UPDATESWITCHESRESPONSE']._serialized_start=1213
-  _globals['_UPDATESWITCHESRESPONSE']._serialized_end=1279
-  _globals['_AUDITENTRY']._serialized_start=1282
-  _globals['_AUDITENTRY']._serialized_end=1547
-  _globals['_AUDITENTRY_DETAILSENTRY']._serialized_start=1501
-  _globals['_AUDITENTRY_DETAILSENTRY']._serialized_end=1547
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=1549
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1657
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1659
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1753
-  _globals['_TENANTSERVICE']._serialized_start=2186
-  _globals['_TENANTSERVICE']._serialized_end=2720
+  _globals['_ORGANIZATIONPROFILE']._serialized_end=408
+  _globals['_GETORGANIZATIONPROFILEREQUEST']._serialized_start=410
+  _globals['_GETORGANIZATIONPROFILEREQUEST']._serialized_end=441
+  _globals['_GETORGANIZATIONPROFILERESPONSE']._serialized_start=443
+  _globals['_GETORGANIZATIONPROFILERESPONSE']._serialized_end=527
+  _globals['_UPDATEORGANIZATIONPROFILEREQUEST']._serialized_start=530
+  _globals['_UPDATEORGANIZATIONPROFILEREQUEST']._serialized_end=714
+  _globals['_UPDATEORGANIZATIONPROFILERESPONSE']._serialized_start=716
+  _globals['_UPDATEORGANIZATIONPROFILERESPONSE']._serialized_end=803
+  _globals['_SWITCHES']._serialized_start=806
+  _globals['_SWITCHES']._serialized_end=979
+  _globals['_GETSWITCHESREQUEST']._serialized_start=981
+  _globals['_GETSWITCHESREQUEST']._serialized_end=1001
+  _globals['_GETSWITCHESRESPONSE']._serialized_start=1003
+  _globals['_GETSWITCHESRESPONSE']._serialized_end=1066
+  _globals['_UPDATESWITCHESREQUEST']._serialized_start=1069
+  _globals['_UPDATESWITCHESREQUEST']._serialized_end=1232
+  _globals['_UPDATESWITCHESRESPONSE']._serialized_start=1234
+  _globals['_UPDATESWITCHESRESPONSE']._serialized_end=1300
+  _globals['_AUDITENTRY']._serialized_start=1303
+  _globals['_AUDITENTRY']._serialized_end=1568
+  _globals['_AUDITENTRY_DETAILSENTRY']._serialized_start=1522
+  _globals['_AUDITENTRY_DETAILSENTRY']._serialized_end=1568
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=1571
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1700
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1702
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1796
+  _globals['_TENANTSERVICE']._serialized_start=2229
+  _globals['_TENANTSERVICE']._serialized_end=2763
 # @@protoc_insertion_point(module_scope)

@@ -67,10 +67,12 @@ class Dispatcher:
         await self.queue.put([execute_prediction(start) for start in starts])
         return len(starts)
 
-    async def sweep(self) -> int:
-        """Take back the jobs whose lease ended; returns how many."""
+    async def sweep(self) -> None:
+        """Take back the jobs whose lease ended; the inputs of those that are not tried again are dropped."""
         async with self.db.platform(DbRole.DISPATCH) as tx:
-            return await store.sweep(tx, self.max_crashes)
+            buried = await store.sweep(tx, self.max_crashes)
+        for start in buried:
+            await self.inputs.forget(start.org, start.job_id, start.generation)
 
     async def extend_inputs(self) -> None:
         """Renew the life of the inputs of unfinished jobs."""

@@ -95,7 +95,7 @@ _SWEEP = text(
                              THEN 'the job ended its worker ' || (crashes + acknowledged::int) || ' times' END,
         revision = revision + 1, lease_token = NULL, lease_until = NULL, acknowledged = false
     WHERE state = 'RUNNING' AND lease_until < analytics_now()
-    RETURNING org_id, job_id
+    RETURNING org_id, job_id, generation, attempt, state
     """
 )
 
@@ -121,15 +121,15 @@ async def claim(tx: Tx, limits: Limits) -> Sequence[Start]:
     return starts
 
 
-async def sweep(tx: Tx, max_crashes: int) -> int:
-    """Queue again, or bury, the jobs whose lease ended; returns how many."""
+async def sweep(tx: Tx, max_crashes: int) -> Sequence[Start]:
+    """Queue again, or bury, the jobs whose lease ended; returns the last start of the buried ones."""
     rows = await tx.all(_SWEEP, {"crashes": max_crashes})
     for row in rows:
         tx.wake(topic(JobId(row.job_id)))
     if rows:
         tx.wake(QUEUED_TOPIC)
     await tx.run(_FORGET_STARTS)
-    return len(rows)
+    return [Start(OrgId(row.org_id), JobId(row.job_id), row.generation, row.attempt) for row in rows if row.state == "FAILED"]
 
 
 async def revisions(tx: ReadTx, watched: Sequence[tuple[OrgId, JobId]]) -> Mapping[JobId, int]:

@@ -17,18 +17,20 @@ from server.telemetry import names
 from server.telemetry.metrics import RPC_CALLS, RPC_IN_FLIGHT, RPC_SECONDS
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
     from server.errors import AnalyticsError
     from server.rpc.interceptors.exchange import Exchange, Stage
     from server.rpc.interceptors.rails import Rails
     from server.rpc.methods import Method
-
-_log = structlog.get_logger("server.rpc")
 
 
 def log(method: Method, rails: Rails, following: Stage) -> Stage:
     """Make the interceptor of one RPC."""
     del rails
     path = method.path
+    # Bound once: the lazy logger of a module would be put together anew on every call.
+    write: FilteringBoundLogger = structlog.get_logger().bind()
     seconds = RPC_SECONDS.labels(path)
     # Looked up once here and not on every call.
     counts = {code: RPC_CALLS.labels(path, code.name) for code in grpc.StatusCode}
@@ -53,7 +55,7 @@ def log(method: Method, rails: Rails, following: Stage) -> Stage:
             took = time.perf_counter() - began
             seconds.observe(took)
             counts[code].inc()
-            _write_line(path, exchange, code, took)
+            _write_line(write, path, exchange, code, took)
 
     return logged
 
@@ -67,7 +69,7 @@ def _failure(exchange: Exchange) -> AnalyticsError:
     return exchange.failure or explain(RuntimeError())
 
 
-def _write_line(path: str, exchange: Exchange, code: grpc.StatusCode, took: float) -> None:
+def _write_line(write: FilteringBoundLogger, path: str, exchange: Exchange, code: grpc.StatusCode, took: float) -> None:
     caller, failure, span = exchange.caller, exchange.failure, exchange.span
     line: dict[str, object] = {"method": path, "code": code.name, "ms": round(took * 1e3, 3)}
     if caller is not None:
@@ -83,6 +85,6 @@ def _write_line(path: str, exchange: Exchange, code: grpc.StatusCode, took: floa
             span.set_attribute(names.ATTRIBUTE_REASON, failure.reason.value)
             span.set_status(StatusCode.ERROR, failure.reason.value)
     if failure is not None and failure.kind in (Kind.INTERNAL, Kind.UNAVAILABLE):
-        _log.error("rpc", exc_info=failure.__cause__ or True, **line)
+        write.error("rpc", exc_info=failure.__cause__ or True, **line)
     else:
-        _log.info("rpc", **line)
+        write.info("rpc", **line)

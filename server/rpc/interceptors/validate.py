@@ -8,7 +8,8 @@ from google.protobuf.message import DecodeError
 from protovalidate import EvaluationError, Validator
 
 from server.errors import AnalyticsError, Kind, Reason
-from server.rpc.violations import field_violations
+from server.rpc.methods import MAX_REQUEST_BYTES
+from server.rpc.violations import field_violations, unstorable_texts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from server.rpc.interceptors.rails import Rails
     from server.rpc.methods import Method
 
+_TOO_MANY = "repeated.max_items"
 _validator = Validator()
 
 
@@ -44,7 +46,7 @@ def parse(method: Method, raw: bytes) -> Message:
     """Parse and check one message.
 
     Raises:
-        AnalyticsError: MESSAGE_TOO_LARGE, or VALIDATION_FAILED with every violation.
+        AnalyticsError: MESSAGE_TOO_LARGE, BATCH_TOO_LARGE, or VALIDATION_FAILED with every violation.
 
     """
     if len(raw) > method.max_bytes:
@@ -58,11 +60,15 @@ def parse(method: Method, raw: bytes) -> Message:
         raise AnalyticsError(
             Kind.INVALID_ARGUMENT, Reason.VALIDATION_FAILED, f"the bytes are not a valid {method.request.DESCRIPTOR.full_name}"
         ) from None
-    if violations:
-        found = field_violations(violations)
+    found = field_violations(violations)
+    # Bulk messages check their rows themselves, and name the row.
+    if b"\x00" in raw and method.max_bytes <= MAX_REQUEST_BYTES:
+        found.extend(unstorable_texts(message))
+    if found:
         first = f"{found[0].field}: {found[0].description}" if found[0].field else found[0].description
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise AnalyticsError(Kind.INVALID_ARGUMENT, Reason.VALIDATION_FAILED, first + more, violations=found)
+        reason = Reason.BATCH_TOO_LARGE if found[0].rule == _TOO_MANY else Reason.VALIDATION_FAILED
+        raise AnalyticsError(Kind.INVALID_ARGUMENT, reason, first + more, violations=found)
     return message
 
 
