@@ -11,7 +11,6 @@ from analytics.v1 import fact_service_pb2 as pb
 from server.errors import Reason, invalid_argument
 from server.facts import store
 from server.facts.load import erase_employees, load_employees
-from server.facts.model import TEXT_ATTRIBUTES
 from server.rpc.once import once
 from server.rpc.origins import origin
 from server.rpc.violations import field_violations
@@ -110,10 +109,7 @@ def _problems(message: employees_pb2.Employee) -> list[tuple[str, str]]:
             problems.append(("as_of", "must lie between 1950-01-01 and 2100-12-31"))
         else:
             try:
-                known = employee(message).attributes
+                employee(message)
             except ValueError:
                 problems.append(("as_of", "is not a date of the calendar; year, month and day are all needed"))
-            else:
-                unstorable = [name for name in TEXT_ATTRIBUTES if "\x00" in str(known.get(name, ""))]
-                problems.extend((f"attributes.{name}", "must not contain the character U+0000") for name in unstorable)
     return problems

@@ -27,7 +27,6 @@ from server.rpc.interceptors.rails import Rails
 from server.rpc.keys import KeysUnreadable, UrlKeys, source
 from server.rpc.methods import MAX_BULK_REQUEST_BYTES, services
 from server.rpc.unknown import UnknownMethods
-from server.settings import SettingsInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -91,7 +90,7 @@ async def verifier_of(settings: Settings) -> TokenVerifier:
     """Make the verifier that the settings describe.
 
     Raises:
-        SettingsInvalid: there are no usable keys where `jwt_keys` points.
+        KeysUnreadable: there are no usable keys where `jwt_keys` points.
 
     """
     try:
@@ -100,7 +99,7 @@ async def verifier_of(settings: Settings) -> TokenVerifier:
             await keys.look_again()
     except KeysUnreadable as error:
         message = f"ANALYTICS_JWT_KEYS: {error}"
-        raise SettingsInvalid(message) from error
+        raise KeysUnreadable(message) from error
     return TokenVerifier(keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience, leeway_seconds=settings.jwt_leeway_seconds)
 
 
@@ -117,7 +116,7 @@ async def serve(
 
     Raises:
         HandlersIncomplete: an RPC without a handler, with two, or with one of the wrong kind.
-        SettingsInvalid: there are no usable keys for credentials.
+        KeysUnreadable: there are no usable keys for credentials.
         OSError: the address is taken, or a TLS file cannot be read; the text says which.
 
     """

@@ -44,9 +44,6 @@ PREDICTIONS_STARTED = Counter(names.PREDICTIONS_STARTED, "Attempts handed to the
 PREDICTIONS_ENDED = Counter(
     names.PREDICTIONS_ENDED, "Jobs that ended, by model type and state.", ["model_type", "state"], registry=REGISTRY
 )
-PREDICTION_WAIT_SECONDS = Histogram(
-    names.PREDICTION_WAIT_SECONDS, "Time from acceptance to the start of an attempt.", buckets=_WORK_SECONDS, registry=REGISTRY
-)
 PREDICTION_RUN_SECONDS = Histogram(
     names.PREDICTION_RUN_SECONDS, "Time of an attempt, by model type.", ["model_type"], buckets=_WORK_SECONDS, registry=REGISTRY
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2, error_details_pb2
 
 from tests.support import live, rows
-from tests.support.asking import PLAIN, TURNOVER, accepted, ended, typed
+from tests.support.asking import PLAIN, TURNOVER, accepted, ended, fill, typed
 from tests.support.leftovers import inputs_of, nothing_of, rows_of
 from tests.support.refusals import refusal
 
@@ -23,18 +24,21 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("batches")
 
 
+Answer = pb.BatchRequestPredictionsItem
+
+
 def _item(seed: int) -> pb.PredictionInput:
     item = pb.PredictionInput(model_type=TURNOVER)
     item.turnover.attributes.CopyFrom(rows.attributes(seed))
     return item
 
 
-async def _ask(service: Service, who: Metadata, items: list[pb.PredictionInput], request_id: str = "") -> list[pb.BatchRequestPredictionsItem]:
+async def _ask(service: Service, who: Metadata, items: list[pb.PredictionInput], request_id: str = "") -> list[Answer]:
     request = pb.BatchRequestPredictionsRequest(predictions=items, request_id=request_id)
     return list((await service.analytics.BatchRequestPredictions(request, metadata=who)).items)
 
 
-def _reason(item: pb.BatchRequestPredictionsItem) -> str:
+def _reason(item: Answer) -> str:
     info = error_details_pb2.ErrorInfo()
     assert item.error.details[0].Unpack(info) or item.error.details[1].Unpack(info)
     return info.reason
@@ -45,9 +49,9 @@ async def test_good_and_bad_items_of_a_batch_are_answered_in_order(cluster: Clus
     unknown = pb.PredictionInput(model_type=TURNOVER)
     unknown.turnover.employee_key = "nobody"
     wrong = pb.PredictionInput(model_type=TURNOVER)
-    wrong.features.update(PLAIN | {"monthly_income": "much"})
+    fill(wrong.features, PLAIN | {"monthly_income": "much"})
     other = pb.PredictionInput(model_type=2)  # type: ignore[arg-type]  # a number of the enum
-    other.features.update(PLAIN)
+    fill(other.features, PLAIN)
     far = _item(3)
     far.schedule_time.CopyFrom(Timestamp(seconds=253_339_000_000))
     beyond = _item(4)
@@ -137,7 +141,7 @@ async def test_a_batch_sent_again_with_its_request_id_gets_the_first_answer(shar
     assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED")
 
 
-async def test_a_batch_over_the_backlog_refuses_the_items_that_do_not_fit(shared: Service, org: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_over_the_backlog_refuses_the_items_that_do_not_fit(shared: Service, org: str) -> None:
     # The settings are frozen; a smaller limit is the same code with another number.
     object.__setattr__(shared.app.settings, "prediction_backlog_per_org", 3)
     try:
@@ -148,7 +152,7 @@ async def test_a_batch_over_the_backlog_refuses_the_items_that_do_not_fit(shared
         answers = await _ask(shared, live.bearer(org), items)
     finally:
         object.__setattr__(shared.app.settings, "prediction_backlog_per_org", 10_000)
-    assert sorted(answer.WhichOneof("outcome") for answer in answers) == ["accepted"] * 3 + ["error"] * 2
+    assert Counter(answer.WhichOneof("outcome") for answer in answers) == {"accepted": 3, "error": 2}
     refused = [answer for answer in answers if answer.HasField("error")]
     assert {_reason(answer) for answer in refused} == {"PREDICTION_QUEUE_FULL"}
     assert {answer.error.code for answer in refused} == {code_pb2.RESOURCE_EXHAUSTED}

@@ -45,7 +45,7 @@ SAME = {
         untyped(PLAIN | {"job_level": None, "over_time": None}),
         _typed(business_travel=employees_pb2.BUSINESS_TRAVEL_UNSPECIFIED),
     ],
-    "another order of the fields": [untyped(PLAIN), untyped(dict(reversed(PLAIN.items())))],
+    "another order of the fields": [untyped(PLAIN), untyped(dict(reversed(list(PLAIN.items()))))],
     "composed and decomposed letters": [untyped(PLAIN | {"department": "Caf\u00e9"}), untyped(PLAIN | {"department": "Cafe\u0301 "})],
     "zero and minus zero": [untyped(PLAIN | {"distance_from_home": 0.0}), untyped(PLAIN | {"distance_from_home": -0.0})],
 }
@@ -73,7 +73,7 @@ async def test_other_features_or_another_organization_are_another_job(shared: Se
     other = await accepted(shared, live.bearer(org), untyped(PLAIN | {"over_time": False}))
     elsewhere = await accepted(shared, live.bearer(f"{org}-b"), untyped(PLAIN))
     assert len({first.job_id, other.job_id, elsewhere.job_id}) == 3
-    assert not (other.deduplicated or elsewhere.deduplicated)
+    assert [other.deduplicated, elsewhere.deduplicated] == [False, False]
     assert elsewhere.job.input_hash == first.job.input_hash
 
 
@@ -124,7 +124,7 @@ async def test_a_failed_job_is_queued_again_as_its_next_generation(cluster: Clus
     assert (await ended(shared, who, job_id)).state == pb.PREDICTION_JOB_STATE_COMPLETED
 
 
-async def test_a_cancelled_job_asked_for_many_times_at_once_runs_once_and_keeps_its_input(cluster: Cluster, shared: Service, org: str) -> None:
+async def test_a_cancelled_job_asked_for_many_times_at_once_runs_once_with_its_input(cluster: Cluster, shared: Service, org: str) -> None:
     who = live.bearer(org)
     job_id = await _cancelled(shared, who)
     request = typed(901)

@@ -12,9 +12,10 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from server.rpc.keys import KeysUnreadable
 from server.rpc.server import HandlersIncomplete, serve, verifier_of
 from server.rpc.watches import draining_error
-from server.settings import Settings, SettingsInvalid
+from server.settings import Settings
 from tests.rpc.certificates import Authority
 from tests.rpc.serving import Handlers, bearer, failure, serving, settings_for
 
@@ -108,7 +109,7 @@ async def test_a_taken_port_is_one_clear_sentence(tmp_path: Path) -> None:
 
 
 async def test_missing_keys_are_a_wrong_setting(tmp_path: Path) -> None:
-    with pytest.raises(SettingsInvalid, match=r"ANALYTICS_JWT_KEYS.*No such file"):
+    with pytest.raises(KeysUnreadable, match=r"ANALYTICS_JWT_KEYS.*No such file"):
         await verifier_of(Settings(jwt_keys=str(tmp_path / "none.json")))
 
 

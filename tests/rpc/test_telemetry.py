@@ -14,6 +14,7 @@ import grpc
 import pytest
 import structlog
 from analytics.v1 import predictions_pb2
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
@@ -174,6 +175,31 @@ async def test_a_failed_span_names_the_failure_and_not_its_text(spans: InMemoryS
     for span in spans.get_finished_spans():
         assert not span.status.is_ok
         assert CANARY not in span.to_json()
+
+
+async def test_spans_reach_a_collector(tmp_path: Path) -> None:
+    arrived: list[ExportTraceServiceRequest] = []
+
+    async def export(request: ExportTraceServiceRequest, _context: object) -> ExportTraceServiceResponse:
+        arrived.append(request)
+        return ExportTraceServiceResponse()
+
+    collector = grpc.aio.server()
+    behaviour = grpc.unary_unary_rpc_method_handler(
+        export, ExportTraceServiceRequest.FromString, ExportTraceServiceResponse.SerializeToString
+    )
+    service = "opentelemetry.proto.collector.trace.v1.TraceService"
+    collector.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": behaviour}),))
+    port = collector.add_insecure_port("127.0.0.1:0")
+    await collector.start()
+    tracing.start("analytics-test", f"http://127.0.0.1:{port}")
+    with tracing.span("job"):
+        pass
+    # Stopping sends what is left, and blocks until the collector, which lives on this loop, has it.
+    await asyncio.to_thread(tracing.stop)
+    await collector.stop(0)
+    (request,) = arrived
+    assert request.resource_spans[0].scope_spans[0].spans[0].name == "job"
 
 
 def test_without_an_exporter_ids_are_handed_on_all_the_same() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from analytics.v1 import models_pb2
@@ -14,10 +14,12 @@ from tests.support import rows
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from google.protobuf.struct_pb2 import Struct
+
     from tests.support.live import Metadata, Service
 
 TURNOVER = models_pb2.MODEL_TYPE_TURNOVER_PREDICTION
-PLAIN: Mapping[str, object] = {"department": "Sales", "job_role": "Clerk", "monthly_income": 3000.0, "years_at_company": 3.0}
+PLAIN: dict[str, object] = {"department": "Sales", "job_role": "Clerk", "monthly_income": 3000.0, "years_at_company": 3.0}
 """The required features."""
 
 
@@ -36,8 +38,13 @@ def typed(seed: int, *, request_id: str = "") -> pb.RequestPredictionRequest:
 def untyped(features: Mapping[str, object], *, request_id: str = "") -> pb.RequestPredictionRequest:
     """Return the same request with open features."""
     request = pb.RequestPredictionRequest(model_type=TURNOVER, request_id=request_id)
-    request.features.update(dict(features))
+    fill(request.features, features)
     return request
+
+
+def fill(struct: Struct, features: Mapping[str, object]) -> None:
+    """Set the fields of a Struct; what it cannot hold is a mistake of the test."""
+    struct.update(cast("dict[str, None]", dict(features)))
 
 
 async def job(service: Service, who: Metadata, job_id: str) -> pb.PredictionJob:

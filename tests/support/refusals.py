@@ -38,13 +38,13 @@ class Refusal:
     def detail(self, kind: type[Detail]) -> Detail:
         """The one detail of a kind."""
         found = kind()
-        packed = next(detail for detail in self.status.details if detail.Is(kind.DESCRIPTOR))
+        packed = next(detail for detail in self.status.details if detail.TypeName() == kind.DESCRIPTOR.full_name)
         assert packed.Unpack(found)
         return found
 
     def has(self, kind: type[Message]) -> bool:
         """Whether there is a detail of a kind."""
-        return any(detail.Is(kind.DESCRIPTOR) for detail in self.status.details)
+        return any(detail.TypeName() == kind.DESCRIPTOR.full_name for detail in self.status.details)
 
     def _violations(self) -> list[error_details_pb2.BadRequest.FieldViolation]:
         return list(self.detail(error_details_pb2.BadRequest).field_violations) if self.has(error_details_pb2.BadRequest) else []

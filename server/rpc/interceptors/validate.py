@@ -8,8 +8,7 @@ from google.protobuf.message import DecodeError
 from protovalidate import EvaluationError, Validator
 
 from server.errors import AnalyticsError, Kind, Reason
-from server.rpc.methods import MAX_REQUEST_BYTES
-from server.rpc.violations import field_violations, unstorable_texts
+from server.rpc.violations import field_violations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,11 +59,8 @@ def parse(method: Method, raw: bytes) -> Message:
         raise AnalyticsError(
             Kind.INVALID_ARGUMENT, Reason.VALIDATION_FAILED, f"the bytes are not a valid {method.request.DESCRIPTOR.full_name}"
         ) from None
-    found = field_violations(violations)
-    # Bulk messages check their rows themselves, and name the row.
-    if b"\x00" in raw and method.max_bytes <= MAX_REQUEST_BYTES:
-        found.extend(unstorable_texts(message))
-    if found:
+    if violations:
+        found = field_violations(violations)
         first = f"{found[0].field}: {found[0].description}" if found[0].field else found[0].description
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         reason = Reason.BATCH_TOO_LARGE if found[0].rule == _TOO_MANY else Reason.VALIDATION_FAILED
