@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,6 +17,7 @@ from server.predictions.dispatch import store as dispatch
 from server.predictions.model import JobFailure
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Sequence
     from datetime import datetime
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from tests.support.databases import Cluster
 
 _MODEL = """
-INSERT INTO shared_models (model_id, name, type, version, state, training_cutoff, metrics, schema, training_rows, artifact_sha256, created_at)
+INSERT INTO shared_models
+    (model_id, name, type, version, state, training_cutoff, metrics, schema, training_rows, artifact_sha256, created_at)
 VALUES ($1, 'made up', $2, '1.0.0', 'ACTIVE', analytics_now(), '{}', '{}', 0, '', analytics_now())
 """
 _JOBS = """

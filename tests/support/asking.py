@@ -38,6 +38,7 @@ def typed(seed: int, *, request_id: str = "") -> pb.RequestPredictionRequest:
 def untyped(features: Mapping[str, object], *, request_id: str = "") -> pb.RequestPredictionRequest:
     """Return the same request with open features."""
     request = pb.RequestPredictionRequest(model_type=TURNOVER, request_id=request_id)
+    request.features.SetInParent()
     fill(request.features, features)
     return request
 

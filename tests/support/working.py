@@ -38,13 +38,16 @@ async def working(service: Service) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def shared_service(cluster: Cluster, folder: Path, *, model: bool, worker: bool = True) -> AsyncIterator[Service]:
+async def shared_service(
+    cluster: Cluster, folder: Path, *, model: bool, worker: bool = True, valkey_database: int = 1
+) -> AsyncIterator[Service]:
     """Run a service on a database of its own and apart from other services in Valkey, for all tests of a file.
 
-    Tests keep out of each other's way by organizations of their own.
+    Tests keep out of each other's way by organizations of their own. Two such services of one file need different
+    databases of Valkey, or one's worker takes the other's jobs off the queue.
     """
     name = await cluster.create_database()
-    settings = environment.settings(cluster, name, redis_url=f"{cluster.valkey.url}?db=1")
+    settings = environment.settings(cluster, name, redis_url=f"{cluster.valkey.url}?db={valkey_database}")
     try:
         async with live.running(settings, folder, worker=worker) as service:
             await service.app.valkey.client.flushdb()

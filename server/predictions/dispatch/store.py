@@ -33,7 +33,7 @@ class Limits:
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 
 # `orgs` walks the partial index from organization to organization instead of reading the backlog; the lateral join then
-# reads no more jobs of each than may run.
+# reads no more jobs of each than may run. Starts of one claim are a microsecond apart, so that the next claim knows whose turn it is.
 _CLAIM = text(
     """
     WITH RECURSIVE clock AS MATERIALIZED (SELECT analytics_now() AS at),
@@ -53,7 +53,8 @@ _CLAIM = text(
         WHERE started_at > clock.at - interval '10 minutes' GROUP BY org_id
     ),
     due AS (
-        SELECT o.org_id, j.job_id, j.place, served.last_start
+        SELECT o.org_id, j.job_id,
+               row_number() OVER (ORDER BY j.place, served.last_start NULLS FIRST, o.org_id, j.job_id) AS turn
         FROM orgs o
         LEFT JOIN running ON running.org_id = o.org_id
         LEFT JOIN served ON served.org_id = o.org_id
@@ -64,7 +65,7 @@ _CLAIM = text(
             ORDER BY schedule_time, job_id LIMIT greatest(:per_org - coalesce(running.jobs, 0), 0)
         ) j ON true
         WHERE o.org_id IS NOT NULL
-        ORDER BY j.place, served.last_start NULLS FIRST, o.org_id, j.job_id
+        ORDER BY turn
         LIMIT (SELECT starts FROM room)
     ),
     started AS (
@@ -73,11 +74,11 @@ _CLAIM = text(
             started_at = clock.at, lease_token = gen_random_uuid(), lease_until = clock.at + :hold
         FROM due, clock
         WHERE p.org_id = due.org_id AND p.job_id = due.job_id AND p.state = 'QUEUED'
-        RETURNING p.org_id, p.job_id, p.generation, p.attempt, clock.at
+        RETURNING p.org_id, p.job_id, p.generation, p.attempt, clock.at, due.turn
     ),
     counted AS (
         INSERT INTO prediction_starts (org_id, job_id, generation, attempt, started_at)
-        SELECT org_id, job_id, generation, attempt, at FROM started
+        SELECT org_id, job_id, generation, attempt, at + turn * interval '1 microsecond' FROM started
     )
     SELECT org_id, job_id, generation, attempt FROM started
     """
