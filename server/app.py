@@ -87,10 +87,5 @@ def make(settings: Settings) -> App:
     db = Database(settings, bell.ring)
     keys = [settings.secret_key.get_secret_value(), settings.previous_secret_key.get_secret_value()]
     inputs = InputVault(valkey, keys, settings.prediction_input_ttl_seconds)
-    bounds = limits(
-        per_org=settings.predictions_per_org,
-        starts_per_minute=settings.prediction_starts_per_minute,
-        lease_seconds=settings.prediction_lease_seconds,
-    )
-    dispatcher = Dispatcher(db, queue, bell, inputs, bounds, settings.prediction_attempts)
+    dispatcher = Dispatcher(db, queue, bell, inputs, limits(settings), settings.prediction_attempts)
     return App(settings, db, valkey, bell, queue, inputs, dispatcher, WatchedJobs(db, bell))

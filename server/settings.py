@@ -68,8 +68,16 @@ class Settings(BaseSettings):
     max_concurrent_calls: int = Field(1000, ge=1, description="Calls a process works on at once; more are refused.")
     drain_seconds: float = Field(10.0, ge=0, le=600, description="How long running calls and jobs may finish after SIGTERM.")
     reflection: bool = Field(False, description="Serve gRPC reflection (on under `make run`).")
-    predictions_per_org: int = Field(2, ge=1, description="Predictions of one organization that run at the same time.")
-    prediction_starts_per_minute: int = Field(50, ge=1, description="Prediction starts in any 60 s, over all organizations.")
+    predictions_per_org: int = Field(2, ge=0, description="Predictions of one organization that run at the same time; 0 is no limit.")
+    predictions_per_model_type: int = Field(0, ge=0, description="Predictions of one model type that run at the same time; 0 is no limit.")
+    predictions_in_all: int = Field(0, ge=0, description="Predictions that run at the same time in all; 0 is no limit.")
+    prediction_starts_per_minute: int = Field(50, ge=0, description="Prediction starts in any 60 s, over all organizations; 0 is no limit.")
+    prediction_starts_per_minute_per_org: int = Field(
+        0, ge=0, description="Prediction starts of one organization in any 60 s; 0 is no limit."
+    )
+    prediction_starts_per_minute_per_model_type: int = Field(
+        0, ge=0, description="Prediction starts of one model type in any 60 s; 0 is no limit."
+    )
     prediction_backlog_per_org: int = Field(
         10_000, ge=1, description="Waiting predictions of one organization; more are PREDICTION_QUEUE_FULL."
     )

@@ -48,8 +48,9 @@ prediction_jobs = tenant_table(
     CheckConstraint("(state = 'RUNNING') = (lease_token IS NOT NULL)", name="lease"),
     CheckConstraint("(state = 'COMPLETED') = (result IS NOT NULL)", name="result"),
     Index("ix_prediction_jobs_newest", "org_id", "created_at", "job_id"),
-    Index("ix_prediction_jobs_queued", "org_id", "schedule_time", "job_id", postgresql_where=text("state = 'QUEUED'")),
-    Index("ix_prediction_jobs_running", "lease_until", "org_id", postgresql_where=text("state = 'RUNNING'")),
+    Index("ix_prediction_jobs_queued", "org_id", "model_type", "schedule_time", "job_id", postgresql_where=text("state = 'QUEUED'")),
+    Index("ix_prediction_jobs_due", "schedule_time", postgresql_where=text("state = 'QUEUED'")),
+    Index("ix_prediction_jobs_running", "lease_until", "org_id", "model_type", postgresql_where=text("state = 'RUNNING'")),
     key=["job_id"],
 )
 
@@ -58,7 +59,11 @@ prediction_starts = tenant_table(
     Column("job_id", Uuid, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
+    Column("model_type", Text, nullable=False),
     Column("started_at", DateTime(timezone=True), nullable=False),
-    Index("ix_prediction_starts_recent", "started_at", "org_id"),
+    Index("ix_prediction_starts_recent", "started_at", "org_id", "model_type"),
     key=["job_id", "generation", "attempt"],
 )
+
+prediction_turns = tenant_table("prediction_turns", Column("last_start", DateTime(timezone=True), nullable=False))
+"""When each organization was last served; what fairness goes by."""

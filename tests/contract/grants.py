@@ -15,7 +15,7 @@ SHARED_REFERENCES = frozenset({("prediction_jobs", "shared_models")})
 """Foreign keys from a tenant's table to a shared one; every other foreign key starts with org_id."""
 
 QUEUE_COLUMNS = (
-    *("acknowledged", "attempt", "crashes", "generation", "job_id", "lease_token", "lease_until", "org_id"),
+    *("acknowledged", "attempt", "crashes", "generation", "job_id", "lease_token", "lease_until", "model_type", "org_id"),
     *("revision", "schedule_time", "state"),
 )
 QUEUE_CHANGES = (
@@ -33,6 +33,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         *(("app", "tenant_switches", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("app", "prediction_jobs", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         ("app", "prediction_starts", "SELECT", ("*",)),
+        ("app", "prediction_turns", "SELECT", ("*",)),
         ("app", "shared_models", "SELECT", ("*",)),
         ("app", "shared_model_artifacts", "SELECT", ("*",)),
         ("app", "alembic_version", "SELECT", ("*",)),
@@ -40,6 +41,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         ("dispatch", "prediction_jobs", "SELECT", QUEUE_COLUMNS),
         ("dispatch", "prediction_jobs", "UPDATE", QUEUE_CHANGES),
         *(("dispatch", "prediction_starts", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
+        *(("dispatch", "prediction_turns", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         ("trainer", "pooled_turnover_rows", "SELECT", ("*",)),
         *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
@@ -48,7 +50,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
 
 TENANT_TABLES = (
     *("audit_entries", "employees", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
-    "tenant_switches",
+    *("prediction_turns", "tenant_switches"),
 )
 
 # (table, policy, role, using, with check)
@@ -57,6 +59,7 @@ POLICIES: frozenset[tuple[str, str, str, str, str]] = frozenset(
         *((table, "tenant", "app", TENANT, TENANT) for table in TENANT_TABLES),
         *((table, "migration", "analytics_owner", ALL_ROWS, ALL_ROWS) for table in TENANT_TABLES),
         ("prediction_jobs", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
+        ("prediction_turns", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
         ("prediction_starts", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
     }
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from sqlalchemy import Interval, bindparam, text
 
 from server.db import Database
 from server.predictions.dispatch import store as dispatch
-from server.predictions.dispatch.store import Limits
+from server.predictions.dispatch.store import Limit, Limits
 from tests.queue.simulation import Simulation, add_jobs, add_model
 from tests.support import environment
 from tests.support.clock import VirtualClock
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     from tests.support.databases import Cluster
 
-LIMITS = Limits(per_org=2, starts_per_minute=50, hold=timedelta(hours=1))
+HOLD = timedelta(hours=1)
+FREE = Limit()
+LIMITS = Limits(per_org=Limit(running=2), per_model_type=FREE, in_all=Limit(starts_per_minute=50), hold=HOLD)
 JOBS = 2_000
 ORGS = 20
 
@@ -63,7 +66,7 @@ async def test_guarantee_04_control_without_the_lock_dispatchers_that_pick_diffe
     cluster: Cluster, database: str, simulation: Simulation, monkeypatch: pytest.MonkeyPatch, *, locked: bool
 ) -> None:
     # As long as all pick the same jobs, the row locks hide that the counts are stale.
-    _replace_claim(monkeypatch, "ORDER BY schedule_time, job_id LIMIT", "ORDER BY random() LIMIT")
+    _replace_claim(monkeypatch, "ORDER BY q.schedule_time, q.job_id LIMIT", "ORDER BY random() LIMIT")
     if not locked:
         monkeypatch.setattr(dispatch, "_LOCK", text("SELECT CAST(:key AS bigint)"))
     await _fill(cluster, database, [(f"org-{number}", 30) for number in range(ORGS)])
@@ -77,7 +80,7 @@ async def test_guarantee_05_a_new_orgs_first_job_starts_within_two_dispatches_an
     cluster: Cluster, database: str, simulation: Simulation
 ) -> None:
     await _fill(cluster, database, [("neighbour", 1_000)])
-    simulation.limits = Limits(per_org=2, starts_per_minute=10_000, hold=timedelta(hours=1))
+    simulation.limits = replace(LIMITS, in_all=FREE)
     await simulation.run(20)
     await _fill_more(cluster, database, [(f"new-{number}", 30) for number in range(ORGS - 1)])
     now = await simulation.clock.advance(0.1)
@@ -90,7 +93,7 @@ SHARED_ORGS = [("a-neighbour", 1_000), *((f"org-{number}", 40) for number in ran
 
 async def _jain_index(simulation: Simulation, jobs: int) -> float:
     """Run with fewer starts a minute than organizations; 1.0 when all got the same (Jain, Chiu, Hawe 1984)."""
-    simulation.limits = Limits(per_org=2, starts_per_minute=15, hold=timedelta(hours=1))
+    simulation.limits = replace(LIMITS, in_all=Limit(starts_per_minute=15))
     history = await simulation.run(jobs)
     served = [sum(1 for _, org in history.starts if org == name) for name, _ in SHARED_ORGS]
     return sum(served) ** 2 / (len(served) * sum(each**2 for each in served))
@@ -108,7 +111,7 @@ async def test_guarantee_05_starts_are_shared_evenly_when_the_minute_is_short(
 async def test_guarantee_05_control_first_come_first_served_is_seen_to_be_unfair(
     cluster: Cluster, database: str, simulation: Simulation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _replace_claim(monkeypatch, "ORDER BY j.place, served.last_start NULLS FIRST, o.org_id", "ORDER BY o.org_id")
+    _replace_claim(monkeypatch, "ORDER BY place + running, last_start NULLS FIRST, org_id", "ORDER BY org_id")
     await _fill(cluster, database, SHARED_ORGS)
     assert await _jain_index(simulation, 60) < 0.95
 
@@ -118,6 +121,39 @@ def _replace_claim(monkeypatch: pytest.MonkeyPatch, part: str, by: str) -> None:
     changed = dispatch._CLAIM.text.replace(part, by)
     assert changed != dispatch._CLAIM.text
     monkeypatch.setattr(dispatch, "_CLAIM", text(changed).bindparams(bindparam("hold", type_=Interval)))
+
+
+async def test_a_model_type_at_its_limit_blocks_no_job_of_another_type_behind_it(
+    cluster: Cluster, database: str, simulation: Simulation
+) -> None:
+    simulation.limits = replace(LIMITS, per_model_type=Limit(running=1), in_all=FREE)
+    await _fill(cluster, database, [("one", 10), ("two", 10)])
+    await simulation.clock.advance(1)
+    await _fill_more(cluster, database, [("one", 1), ("two", 1)])
+    now = await simulation.clock.advance(1)
+    starts = [*await simulation.dispatch(now), *await simulation.dispatch(now)]
+    assert sorted(start.org for start in starts) == ["one", "two"]
+    assert await simulation.dispatch(now) == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "starts"),
+    [
+        (replace(LIMITS, per_org=FREE, in_all=FREE), 60),
+        (replace(LIMITS, per_org=Limit(running=3), in_all=FREE), 9),
+        (replace(LIMITS, per_org=Limit(starts_per_minute=4), in_all=FREE), 12),
+        (replace(LIMITS, per_org=FREE, per_model_type=Limit(running=7), in_all=FREE), 7),
+        (replace(LIMITS, per_org=FREE, per_model_type=Limit(starts_per_minute=8), in_all=FREE), 8),
+        (replace(LIMITS, per_org=FREE, in_all=Limit(running=10)), 10),
+        (replace(LIMITS, per_org=Limit(running=3), per_model_type=Limit(starts_per_minute=8), in_all=Limit(running=5)), 5),
+    ],
+)
+async def test_limits_hold_all_at_once(cluster: Cluster, database: str, simulation: Simulation, limits: Limits, starts: int) -> None:
+    simulation.limits = limits
+    simulation.dispatchers = 3
+    await _fill(cluster, database, [("one", 20), ("two", 20), ("three", 20)])
+    now = await simulation.clock.advance(1)
+    assert sum([len(await simulation.dispatch(now)) for _ in range(3)]) == starts
 
 
 async def _fill_more(cluster: Cluster, database: str, orgs: list[tuple[str, int]]) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.db.engines import DbRole
 from server.predictions.dispatch import store
+from server.predictions.dispatch.store import Limit, Limits
 from server.predictions.jobs import execute_prediction
 from server.predictions.model import QUEUED_TOPIC
 from server.queue import QueueUnavailable
@@ -20,13 +21,14 @@ from server.telemetry import metrics
 
 if TYPE_CHECKING:
     from server.db import Database
-    from server.predictions.dispatch.store import Limits
     from server.predictions.inputs import InputVault
     from server.queue import Bell, Queue
+    from server.settings import Settings
 
 IDLE_SECONDS = 1.0
 SWEEP_EVERY_SECONDS = 1.0
 EXTEND_EVERY_SECONDS = 300.0
+_ROUNDING_SECONDS = 0.005
 _log = structlog.get_logger(__name__)
 
 
@@ -47,6 +49,7 @@ class Dispatcher:
         next_sweep = next_extend = 0.0
         with self.bell.waiting(QUEUED_TOPIC) as rung:
             while True:
+                idle = IDLE_SECONDS
                 try:
                     if clock() >= next_sweep:
                         await self.sweep()
@@ -54,13 +57,21 @@ class Dispatcher:
                     if clock() >= next_extend:
                         await self.extend_inputs()
                         next_extend = clock() + EXTEND_EVERY_SECONDS
-                    await self.dispatch()
+                    idle = await self.drain()
                 except (SQLAlchemyError, QueueUnavailable, OSError) as error:
                     _log.warning("dispatch.failed", error=type(error).__name__)
-                await wait(rung, IDLE_SECONDS)
+                await wait(rung, idle)
+
+    async def drain(self) -> float:
+        """Start all that may be started now; returns after how many seconds more may start by time alone."""
+        while await self.dispatch():
+            pass
+        async with self.db.platform(DbRole.DISPATCH) as tx:
+            seconds = await store.seconds_to_next(tx)
+        return IDLE_SECONDS if seconds is None else min(max(seconds, 0.0) + _ROUNDING_SECONDS, IDLE_SECONDS)
 
     async def dispatch(self) -> int:
-        """Start what may be started now; returns how many. A start that arq does not get is swept when its lease ends."""
+        """Start one batch; returns how many. A start that arq does not get is swept when its lease ends."""
         async with self.db.platform(DbRole.DISPATCH) as tx:
             starts = await store.claim(tx, self.limits)
         metrics.PREDICTIONS_STARTED.inc(len(starts))
@@ -81,6 +92,11 @@ class Dispatcher:
         await self.inputs.extend(unfinished)
 
 
-def limits(*, per_org: int, starts_per_minute: int, lease_seconds: float) -> Limits:
-    """Build the limits from settings."""
-    return store.Limits(per_org, starts_per_minute, timedelta(seconds=lease_seconds))
+def limits(settings: Settings) -> Limits:
+    """Read the limits; 0 in a setting is no limit."""
+    return Limits(
+        per_org=Limit(settings.predictions_per_org or None, settings.prediction_starts_per_minute_per_org or None),
+        per_model_type=Limit(settings.predictions_per_model_type or None, settings.prediction_starts_per_minute_per_model_type or None),
+        in_all=Limit(settings.predictions_in_all or None, settings.prediction_starts_per_minute or None),
+        hold=timedelta(seconds=settings.prediction_lease_seconds),
+    )

@@ -9,6 +9,7 @@ from sqlalchemy import Interval, bindparam, text
 
 from server.identity import JobId, OrgId
 from server.predictions.model import QUEUED_TOPIC, Start, topic
+from server.registry.model import ModelType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,54 +20,90 @@ if TYPE_CHECKING:
 _LOCK_KEY = 0x616E6C79
 """Number of the advisory lock that one dispatcher at a time holds."""
 
+BATCH = 500
+"""Most starts of one claim, so that the lock is never held for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much one scope may have: jobs running at once, and starts in any 60 s; None is no limit."""
+
+    running: int | None = None
+    starts_per_minute: int | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may run: per organization at once, and starts in any 60 s."""
+    """All limits hold at the same time; `hold` is how long a claimed start waits for a worker's acknowledgement."""
 
-    per_org: int
-    starts_per_minute: int
+    per_org: Limit
+    per_model_type: Limit
+    in_all: Limit
     hold: timedelta
 
 
 # Taken in a statement of its own: a statement that locks and claims at once would read a snapshot from before the lock.
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 
+# What is left of a limit: NULL limits are skipped by `least`, and what they would count is not counted.
+_ROOM_IN_ALL = """least(CAST(:all_running AS bigint) - (SELECT count(*) FROM running),
+                         CAST(:all_starts AS bigint) - (SELECT count(*) FROM recent))"""
+_ROOM_OF_TYPE = """least(CAST(:type_running AS bigint) - (SELECT count(*) FROM running r WHERE r.model_type = t.model_type),
+                         CAST(:type_starts AS bigint) - (SELECT count(*) FROM recent r WHERE r.model_type = t.model_type))"""
+_ROOM_OF_ORG = """least(CAST(:org_running AS bigint) - coalesce(r.jobs, 0), CAST(:org_starts AS bigint) - coalesce(c.starts, 0))"""
+
 # `orgs` walks the partial index from organization to organization instead of reading the backlog; the lateral join then
-# reads no more jobs of each than may run. Starts of one claim are a microsecond apart, so that the next claim knows whose turn it is.
+# reads, per organization and model type, no more jobs than may run. A model type without room is left out before places
+# are given, so it blocks nobody. Starts of one claim are a microsecond apart, so that the next claim knows whose turn it is.
 _CLAIM = text(
-    """
+    f"""
     WITH RECURSIVE clock AS MATERIALIZED (SELECT analytics_now() AS at),
-    room AS (
-        SELECT greatest(:starts_per_minute - count(*), 0) AS starts
-        FROM prediction_starts, clock WHERE started_at > clock.at - interval '60 seconds'
+    recent AS MATERIALIZED (
+        SELECT org_id, model_type FROM prediction_starts, clock
+        WHERE CAST(:counted AS boolean) AND started_at > clock.at - interval '60 seconds'
+    ),
+    running AS MATERIALIZED (SELECT org_id, model_type FROM prediction_jobs WHERE state = 'RUNNING'),
+    room AS MATERIALIZED (
+        SELECT coalesce({_ROOM_IN_ALL}, :batch) AS jobs
+    ),
+    types AS MATERIALIZED (
+        SELECT t.model_type, coalesce({_ROOM_OF_TYPE}, :batch) AS jobs
+        FROM unnest(CAST(:model_types AS text[])) AS t (model_type)
     ),
     orgs (org_id) AS (
-        (SELECT org_id FROM prediction_jobs WHERE state = 'QUEUED' ORDER BY org_id LIMIT 1)
+        (SELECT org_id FROM prediction_jobs WHERE state = 'QUEUED' AND (SELECT jobs FROM room) > 0 ORDER BY org_id LIMIT 1)
         UNION ALL
         SELECT (SELECT j.org_id FROM prediction_jobs j WHERE j.state = 'QUEUED' AND j.org_id > o.org_id ORDER BY j.org_id LIMIT 1)
         FROM orgs o WHERE o.org_id IS NOT NULL
     ),
-    running AS (SELECT org_id, count(*) AS jobs FROM prediction_jobs WHERE state = 'RUNNING' GROUP BY org_id),
-    served AS (
-        SELECT org_id, max(started_at) AS last_start FROM prediction_starts, clock
-        WHERE started_at > clock.at - interval '10 minutes' GROUP BY org_id
+    shares AS MATERIALIZED (
+        SELECT o.org_id, s.last_start, coalesce(r.jobs, 0) AS running, coalesce({_ROOM_OF_ORG}, :batch) AS jobs
+        FROM orgs o
+        LEFT JOIN prediction_turns s ON s.org_id = o.org_id
+        LEFT JOIN (SELECT org_id, count(*) AS jobs FROM running GROUP BY org_id) r ON r.org_id = o.org_id
+        LEFT JOIN (SELECT org_id, count(*) AS starts FROM recent GROUP BY org_id) c ON c.org_id = o.org_id
+        WHERE o.org_id IS NOT NULL
+    ),
+    candidates AS (
+        SELECT s.*, j.job_id, j.model_type,
+               row_number() OVER (PARTITION BY s.org_id ORDER BY j.schedule_time, j.job_id) AS place
+        FROM shares s CROSS JOIN types t JOIN LATERAL (
+            SELECT q.job_id, q.model_type, q.schedule_time FROM prediction_jobs q, clock
+            WHERE q.org_id = s.org_id AND q.model_type = t.model_type AND q.state = 'QUEUED' AND q.schedule_time <= clock.at
+            ORDER BY q.schedule_time, q.job_id LIMIT greatest(s.jobs, 0)
+        ) j ON true
+        WHERE s.jobs > 0 AND t.jobs > 0
+    ),
+    turns AS (
+        SELECT org_id, job_id, model_type,
+               row_number() OVER (ORDER BY place + running, last_start NULLS FIRST, org_id, job_id) AS turn
+        FROM candidates WHERE place <= jobs
     ),
     due AS (
-        SELECT o.org_id, j.job_id,
-               row_number() OVER (ORDER BY j.place, served.last_start NULLS FIRST, o.org_id, j.job_id) AS turn
-        FROM orgs o
-        LEFT JOIN running ON running.org_id = o.org_id
-        LEFT JOIN served ON served.org_id = o.org_id
-        JOIN LATERAL (
-            SELECT job_id, row_number() OVER (ORDER BY schedule_time, job_id) + coalesce(running.jobs, 0) AS place
-            FROM prediction_jobs q, clock
-            WHERE q.org_id = o.org_id AND q.state = 'QUEUED' AND q.schedule_time <= clock.at
-            ORDER BY schedule_time, job_id LIMIT greatest(:per_org - coalesce(running.jobs, 0), 0)
-        ) j ON true
-        WHERE o.org_id IS NOT NULL
-        ORDER BY turn
-        LIMIT (SELECT starts FROM room)
+        SELECT o.org_id, o.job_id, o.turn
+        FROM (SELECT *, row_number() OVER (PARTITION BY model_type ORDER BY turn) AS of_type FROM turns) o
+        JOIN types t ON t.model_type = o.model_type AND o.of_type <= t.jobs
+        ORDER BY o.turn LIMIT (SELECT greatest(least(jobs, :batch), 0) FROM room)
     ),
     started AS (
         UPDATE prediction_jobs p
@@ -74,15 +111,30 @@ _CLAIM = text(
             started_at = clock.at, lease_token = gen_random_uuid(), lease_until = clock.at + :hold
         FROM due, clock
         WHERE p.org_id = due.org_id AND p.job_id = due.job_id AND p.state = 'QUEUED'
-        RETURNING p.org_id, p.job_id, p.generation, p.attempt, clock.at, due.turn
+        RETURNING p.org_id, p.job_id, p.model_type, p.generation, p.attempt, clock.at + due.turn * interval '1 microsecond' AS at
     ),
     counted AS (
-        INSERT INTO prediction_starts (org_id, job_id, generation, attempt, started_at)
-        SELECT org_id, job_id, generation, attempt, at + turn * interval '1 microsecond' FROM started
+        INSERT INTO prediction_starts (org_id, job_id, model_type, generation, attempt, started_at)
+        SELECT org_id, job_id, model_type, generation, attempt, at FROM started
+    ),
+    served AS (
+        INSERT INTO prediction_turns (org_id, last_start) SELECT org_id, max(at) FROM started GROUP BY org_id
+        ON CONFLICT (org_id) DO UPDATE SET last_start = excluded.last_start
     )
     SELECT org_id, job_id, generation, attempt FROM started
-    """
+    """  # noqa: S608 - put together from constants
 ).bindparams(bindparam("hold", type_=Interval))
+
+# The earliest moment at which a start may become possible that is not now: a job falls due, or a start leaves the minute.
+_NEXT = text(
+    """
+    SELECT extract(epoch FROM least(
+        (SELECT min(schedule_time) FROM prediction_jobs WHERE state = 'QUEUED' AND schedule_time > analytics_now()),
+        (SELECT min(started_at) FROM prediction_starts WHERE started_at > analytics_now() - interval '60 seconds')
+            + interval '60 seconds'
+    ) - analytics_now())::float8 AS seconds
+    """
+)
 
 # A crash counts only when a worker had acknowledged the start: a start that arq lost is nobody's fault.
 _SWEEP = text(
@@ -113,13 +165,19 @@ _UNFINISHED = text("SELECT org_id, job_id, generation FROM prediction_jobs WHERE
 
 
 async def claim(tx: Tx, limits: Limits) -> Sequence[Start]:
-    """Start as many due jobs as the limits allow, the least recently served organization first."""
+    """Start as many due jobs as the limits allow, at most `BATCH`, the least recently served organization first."""
     await tx.first(_LOCK, {"key": _LOCK_KEY})
-    rows = await tx.all(_CLAIM, {"per_org": limits.per_org, "starts_per_minute": limits.starts_per_minute, "hold": limits.hold})
+    rows = await tx.all(_CLAIM, _parameters(limits))
     starts = [Start(OrgId(row.org_id), JobId(row.job_id), row.generation, row.attempt) for row in rows]
     for start in starts:
         tx.wake(topic(start.job_id))
     return starts
+
+
+async def seconds_to_next(tx: ReadTx) -> float | None:
+    """Return how long to wait until a start may become possible by time alone; None when nothing is in sight."""
+    seconds: float | None = (await tx.one(_NEXT)).seconds
+    return seconds
 
 
 async def sweep(tx: Tx, max_crashes: int) -> Sequence[Start]:
@@ -142,3 +200,19 @@ async def revisions(tx: ReadTx, watched: Sequence[tuple[OrgId, JobId]]) -> Mappi
 async def unfinished(tx: ReadTx) -> Sequence[tuple[OrgId, JobId, int]]:
     """Return every job that has not ended, with its generation; their inputs must stay alive."""
     return [(OrgId(row.org_id), JobId(row.job_id), row.generation) for row in await tx.all(_UNFINISHED)]
+
+
+def _parameters(limits: Limits) -> Mapping[str, object]:
+    org, kind, everything = limits.per_org, limits.per_model_type, limits.in_all
+    return {
+        "org_running": org.running,
+        "org_starts": org.starts_per_minute,
+        "type_running": kind.running,
+        "type_starts": kind.starts_per_minute,
+        "all_running": everything.running,
+        "all_starts": everything.starts_per_minute,
+        "counted": any(limit.starts_per_minute is not None for limit in (org, kind, everything)),
+        "model_types": [model_type.value for model_type in ModelType],
+        "batch": BATCH,
+        "hold": limits.hold,
+    }

@@ -121,10 +121,17 @@ def upgrade() -> None:
         sa.Column("job_id", sa.Uuid(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("model_type", sa.Text(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "job_id", "generation", "attempt", name=op.f("pk_prediction_starts")),
     )
-    op.create_index("ix_prediction_starts_recent", "prediction_starts", ["started_at", "org_id"], unique=False)
+    op.create_index("ix_prediction_starts_recent", "prediction_starts", ["started_at", "org_id", "model_type"], unique=False)
+    op.create_table(
+        "prediction_turns",
+        sa.Column("org_id", sa.Text(), nullable=False),
+        sa.Column("last_start", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", name=op.f("pk_prediction_turns")),
+    )
     op.create_table(
         "shared_models",
         sa.Column("model_id", sa.Uuid(), nullable=False),
@@ -192,14 +199,17 @@ def upgrade() -> None:
     op.create_index(
         "ix_prediction_jobs_queued",
         "prediction_jobs",
-        ["org_id", "schedule_time", "job_id"],
+        ["org_id", "model_type", "schedule_time", "job_id"],
         unique=False,
         postgresql_where=sa.text("state = 'QUEUED'"),
     )
     op.create_index(
+        "ix_prediction_jobs_due", "prediction_jobs", ["schedule_time"], unique=False, postgresql_where=sa.text("state = 'QUEUED'")
+    )
+    op.create_index(
         "ix_prediction_jobs_running",
         "prediction_jobs",
-        ["lease_until", "org_id"],
+        ["lease_until", "org_id", "model_type"],
         unique=False,
         postgresql_where=sa.text("state = 'RUNNING'"),
     )
@@ -223,7 +233,9 @@ def _clock() -> list[str]:
 
 
 def _guards() -> list[str]:
-    queue = "org_id, job_id, generation, state, schedule_time, attempt, crashes, revision, acknowledged, lease_token, lease_until"
+    queue = (
+        "org_id, job_id, model_type, generation, state, schedule_time, attempt, crashes, revision, acknowledged, lease_token, lease_until"
+    )
     changed = (
         "state, attempt, crashes, revision, acknowledged, started_at, completed_at, lease_token, lease_until, error_reason, error_message"
     )
@@ -243,6 +255,7 @@ def _guards() -> list[str]:
             app="SELECT",
             others={"dispatch": ["SELECT", "INSERT", "DELETE"]},
         ),
+        *guard("prediction_turns", app="SELECT", others={"dispatch": ["SELECT", "INSERT", "UPDATE"]}),
     ]
 
 
@@ -288,6 +301,7 @@ def downgrade() -> None:
     op.execute("DROP VIEW pooled_turnover_rows")
     op.drop_table("shared_model_artifacts")
     op.drop_index("ix_prediction_jobs_running", table_name="prediction_jobs", postgresql_where=sa.text("state = 'RUNNING'"))
+    op.drop_index("ix_prediction_jobs_due", table_name="prediction_jobs", postgresql_where=sa.text("state = 'QUEUED'"))
     op.drop_index("ix_prediction_jobs_queued", table_name="prediction_jobs", postgresql_where=sa.text("state = 'QUEUED'"))
     op.drop_index("ix_prediction_jobs_newest", table_name="prediction_jobs")
     op.drop_table("prediction_jobs")
@@ -296,6 +310,7 @@ def downgrade() -> None:
     op.drop_index("ix_shared_models_newest", table_name="shared_models")
     op.drop_table("shared_models")
     op.drop_index("ix_prediction_starts_recent", table_name="prediction_starts")
+    op.drop_table("prediction_turns")
     op.drop_table("prediction_starts")
     op.drop_table("organization_profiles")
     op.drop_index("uq_job_runs_unfinished", table_name="job_runs", postgresql_where=sa.text("state IN ('QUEUED', 'RUNNING')"))
