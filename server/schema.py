@@ -2,6 +2,7 @@
 
 from server.audit import tables as audit
 from server.db.naming import metadata
+from server.events import tables as events
 from server.facts import tables as facts
 from server.idempotency import tables as idempotency
 from server.predictions import tables as predictions
@@ -9,4 +10,4 @@ from server.registry import tables as registry
 from server.schedule import tables as schedule
 from server.tenants import tables as tenants
 
-__all__ = ["audit", "facts", "idempotency", "metadata", "predictions", "registry", "schedule", "tenants"]
+__all__ = ["audit", "events", "facts", "idempotency", "metadata", "predictions", "registry", "schedule", "tenants"]

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.errors import AnalyticsError, Reason
 from server.predictions import store
+from server.predictions.finish import complete_prediction, fail_prediction
 from server.predictions.model import Band, Contribution, Direction, JobFailure, JobState, TurnoverResult
 from server.queue import QueueUnavailable
 from server.telemetry import metrics, names
@@ -69,9 +70,9 @@ class PredictionWorker:
         outcome = await self._compute(lease)
         async with self.app.tx(lease.org) as tx:
             if isinstance(outcome, JobFailure):
-                mine = await store.fail(tx, lease, outcome)
+                mine = await fail_prediction(tx, lease, outcome)
             else:
-                mine = await store.complete(tx, lease, outcome)
+                mine = await complete_prediction(tx, lease, outcome)
         if mine:
             await self._ended(lease, JobState.FAILED if isinstance(outcome, JobFailure) else JobState.COMPLETED)
 
@@ -101,7 +102,7 @@ class PredictionWorker:
         if lease.attempt >= self.app.settings.prediction_attempts:
             failure = JobFailure(Reason.RETRIES_EXHAUSTED, f"{lease.attempt} attempts failed for a passing reason; request it again")
             async with self.app.tx(lease.org) as tx:
-                mine = await store.fail(tx, lease, failure)
+                mine = await fail_prediction(tx, lease, failure)
             if mine:
                 await self._ended(lease, JobState.FAILED)
             return

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from server.audit import store as audit
 from server.audit.model import Act
 from server.errors import AnalyticsError, Kind, Reason, Resource, not_found
+from server.events import store as events
+from server.events.model import Cause, PredictionCancelled
 from server.predictions import store
 from server.predictions.model import JobState
 
@@ -29,6 +31,8 @@ async def cancel_prediction(tx: Tx, origin: Origin, job_id: JobId) -> Prediction
     cancelled = await store.cancel(tx, origin.org, job_id)
     if cancelled is not None:
         await audit.record(tx, origin, Act("prediction.cancelled", "prediction_job", str(job_id)))
+        event = PredictionCancelled(job_id, cancelled.generation, cancelled.model_type.value, cancelled.model_version)
+        await events.append(tx, origin.org, event, Cause(origin.request_id, ""))
         return cancelled
     job = await store.get(tx, origin.org, job_id)
     if job is None:

@@ -152,6 +152,7 @@ class Lease:
     token: UUID
     model_id: ModelId
     model_type: ModelType
+    model_version: str
     generation: int
     attempt: int
     traceparent: str

@@ -13,6 +13,8 @@ from uuid import uuid4
 from server.audit import store as audit
 from server.audit.model import Act
 from server.errors import AnalyticsError, FieldViolation, Kind, Quota, Reason, not_found
+from server.events import store as events
+from server.events.model import Cause, PredictionRequested
 from server.facts import store as facts
 from server.identity import JobId
 from server.ml.schema import FeatureSchema
@@ -146,6 +148,9 @@ async def accept(tx: Tx, origin: Origin, prepared: Prepared, backlog: int) -> Ac
         job = await store.twin(tx, origin.org, prepared.new.model_id, prepared.new.input_hash)
     if job is None:
         raise AnalyticsError(Kind.ABORTED, Reason.CONCURRENT_UPDATE, "another request for this input was faster; retry")
+    if not deduplicated:
+        event = PredictionRequested(job.job_id, job.generation, job.model_type.value, job.model_version)
+        await events.append(tx, origin.org, event, Cause(origin.request_id, prepared.new.traceparent))
     details = {
         "model_type": job.model_type.value,
         "model_version": job.model_version,

@@ -164,7 +164,7 @@ async def acknowledge(tx: Tx, start: Start, hold: timedelta) -> Lease | None:
             _columns.acknowledged.is_(False),
         )
         .values(acknowledged=True, lease_until=now() + hold)
-        .returning(_columns.lease_token, _columns.model_id, _columns.model_type, _columns.traceparent)
+        .returning(_columns.lease_token, _columns.model_id, _columns.model_type, _columns.model_version, _columns.traceparent)
     )
     row = await tx.first(statement)
     if row is None:
@@ -175,6 +175,7 @@ async def acknowledge(tx: Tx, start: Start, hold: timedelta) -> Lease | None:
         row.lease_token,
         ModelId(row.model_id),
         ModelType(row.model_type),
+        row.model_version,
         start.generation,
         start.attempt,
         row.traceparent,

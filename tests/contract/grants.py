@@ -15,7 +15,7 @@ SHARED_REFERENCES = frozenset({("prediction_jobs", "shared_models")})
 """Foreign keys from a tenant's table to a shared one; every other foreign key starts with org_id."""
 
 QUEUE_COLUMNS = (
-    *("acknowledged", "attempt", "crashes", "generation", "job_id", "lease_token", "lease_until", "model_type", "org_id"),
+    *("acknowledged", "attempt", "crashes", "generation", "job_id", "lease_token", "lease_until", "model_type", "model_version", "org_id"),
     *("revision", "schedule_time", "state"),
 )
 QUEUE_CHANGES = (
@@ -33,6 +33,8 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         *(("app", "tenant_switches", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("app", "prediction_jobs", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         ("app", "prediction_starts", "SELECT", ("*",)),
+        *(("app", "outbox", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        ("dispatch", "outbox", "INSERT", ("*",)),
         ("app", "prediction_turns", "SELECT", ("*",)),
         ("app", "shared_models", "SELECT", ("*",)),
         ("app", "shared_model_artifacts", "SELECT", ("*",)),
@@ -50,7 +52,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
 
 TENANT_TABLES = (
     *("audit_entries", "employees", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
-    *("prediction_turns", "tenant_switches"),
+    *("outbox", "prediction_turns", "tenant_switches"),
 )
 
 # (table, policy, role, using, with check)
@@ -59,6 +61,7 @@ POLICIES: frozenset[tuple[str, str, str, str, str]] = frozenset(
         *((table, "tenant", "app", TENANT, TENANT) for table in TENANT_TABLES),
         *((table, "migration", "analytics_owner", ALL_ROWS, ALL_ROWS) for table in TENANT_TABLES),
         ("prediction_jobs", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
+        ("outbox", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
         ("prediction_turns", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
         ("prediction_starts", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
     }

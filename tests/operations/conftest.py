@@ -1,4 +1,4 @@
-"""A service without a model, shared by the tests of a file."""
+"""A service whose worker starts when a test says so."""
 
 from __future__ import annotations
 
@@ -6,24 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.asking import new_org
-from tests.support.working import shared_service
+from tests.support import environment, live
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tests.support.databases import Cluster
     from tests.support.live import Service
 
 
-@pytest.fixture(scope="module")
-async def shared(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    """The service that the tests of a file share."""
-    async with shared_service(cluster, tmp_path_factory.mktemp("shared"), model=False) as service:
-        yield service
-
-
 @pytest.fixture
-def org() -> str:
-    """An organization of the test's own."""
-    return new_org()
+async def idle(cluster: Cluster, database: str, tmp_path: Path) -> AsyncIterator[Service]:
+    """A service without a worker."""
+    async with live.running(environment.settings(cluster, database), tmp_path, worker=False) as made:
+        yield made

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Interval, bindparam, text
 
+from server.events import store as events
+from server.events.model import Cause, PredictionFailed
 from server.identity import JobId, OrgId
 from server.predictions.model import QUEUED_TOPIC, Start, topic
 from server.registry.model import ModelType
@@ -148,7 +150,7 @@ _SWEEP = text(
                              THEN 'the job ended its worker ' || (crashes + acknowledged::int) || ' times' END,
         revision = revision + 1, lease_token = NULL, lease_until = NULL, acknowledged = false
     WHERE state = 'RUNNING' AND lease_until < analytics_now()
-    RETURNING org_id, job_id, generation, attempt, state
+    RETURNING org_id, job_id, model_type, model_version, generation, attempt, state
     """
 )
 
@@ -185,6 +187,9 @@ async def sweep(tx: Tx, max_crashes: int) -> Sequence[Start]:
     rows = await tx.all(_SWEEP, {"crashes": max_crashes})
     for row in rows:
         tx.wake(topic(JobId(row.job_id)))
+        if row.state == "FAILED":
+            event = PredictionFailed(JobId(row.job_id), row.generation, row.model_type, row.model_version)
+            await events.append(tx, OrgId(row.org_id), event, Cause(str(row.job_id), ""))
     if rows:
         tx.wake(QUEUED_TOPIC)
     await tx.run(_FORGET_STARTS)

@@ -106,6 +106,19 @@ def upgrade() -> None:
         "uq_job_runs_unfinished", "job_runs", ["job", "scope"], unique=True, postgresql_where=sa.text("state IN ('QUEUED', 'RUNNING')")
     )
     op.create_table(
+        "outbox",
+        sa.Column("org_id", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("correlation_id", sa.Text(), nullable=False),
+        sa.Column("traceparent", sa.Text(), nullable=False),
+        sa.Column("payload", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "event_id", name=op.f("pk_outbox")),
+    )
+    op.create_index("ix_outbox_oldest", "outbox", ["occurred_at", "org_id", "event_id"], unique=False)
+    op.create_table(
         "organization_profiles",
         sa.Column("org_id", sa.Text(), nullable=False),
         sa.Column("display_name", sa.Text(), nullable=False),
@@ -234,7 +247,8 @@ def _clock() -> list[str]:
 
 def _guards() -> list[str]:
     queue = (
-        "org_id, job_id, model_type, generation, state, schedule_time, attempt, crashes, revision, acknowledged, lease_token, lease_until"
+        "org_id, job_id, model_type, model_version, generation, state, schedule_time, attempt, crashes, revision, "
+        "acknowledged, lease_token, lease_until"
     )
     changed = (
         "state, attempt, crashes, revision, acknowledged, started_at, completed_at, lease_token, lease_until, error_reason, error_message"
@@ -255,6 +269,7 @@ def _guards() -> list[str]:
             app="SELECT",
             others={"dispatch": ["SELECT", "INSERT", "DELETE"]},
         ),
+        *guard("outbox", app="SELECT, INSERT", others={"dispatch": ["INSERT"]}),
         *guard("prediction_turns", app="SELECT", others={"dispatch": ["SELECT", "INSERT", "UPDATE"]}),
     ]
 
@@ -313,6 +328,8 @@ def downgrade() -> None:
     op.drop_table("prediction_turns")
     op.drop_table("prediction_starts")
     op.drop_table("organization_profiles")
+    op.drop_index("ix_outbox_oldest", table_name="outbox")
+    op.drop_table("outbox")
     op.drop_index("uq_job_runs_unfinished", table_name="job_runs", postgresql_where=sa.text("state IN ('QUEUED', 'RUNNING')"))
     op.drop_index("uq_job_runs_request", table_name="job_runs", postgresql_where=sa.text("request_id IS NOT NULL"))
     op.drop_index("ix_job_runs_newest", table_name="job_runs")
