@@ -6,12 +6,13 @@ Reaches neither xgboost nor scipy, which cost the server 65 MB it has no use for
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from server.db import Database
+from server.lifecycle import end
+from server.predictions.backlog.count import keep_counting
 from server.predictions.dispatch.loop import Dispatcher, limits
 from server.predictions.inputs import InputVault
 from server.predictions.watching import WatchedJobs
@@ -59,21 +60,18 @@ class App:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[App]:
-    """Make the app, keep its bell and its dispatcher going, and close everything at the end."""
+    """Make the app, keep its bell, its dispatcher and its counting going, and close everything at the end."""
     app = make(settings)
     background = [
         asyncio.create_task(app.bell.listen(), name="bell"),
         asyncio.create_task(app.dispatcher.run(), name="dispatcher"),
         asyncio.create_task(app.watched.run(), name="watched"),
+        asyncio.create_task(keep_counting(app.db), name="backlog"),
     ]
     try:
         yield app
     finally:
-        for task in background:
-            task.cancel()
-        for task in background:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(*background)
         await app.queue.close()
         await app.valkey.close()
         await app.db.close()

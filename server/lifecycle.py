@@ -7,6 +7,7 @@ import os
 import signal
 
 READY_FD = "ANALYTICS_READY_FD"
+_CANCEL_AGAIN_SECONDS = 1.0
 
 
 def announce_ready(port: int) -> None:
@@ -15,6 +16,22 @@ def announce_ready(port: int) -> None:
     if descriptor.isdecimal():
         with os.fdopen(int(descriptor), "w") as pipe:
             pipe.write(f"ready {port}\n")
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks until all have ended; the failure of one that failed before is raised.
+
+    Once is not enough: `asyncio.wait_for` of Python 3.11, by which the Valkey client sends, loses a cancellation that
+    comes as it succeeds, and the task would go on for ever.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_SECONDS)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 def termination() -> asyncio.Event:

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
     max_stream_seconds: float = Field(3600.0, gt=0, le=86400, description="Cap of a stream's life; the client resumes.")
     tenant_requests_per_second: float = Field(200.0, gt=0, description="Sustained calls per second, tenant and process.")
     tenant_request_burst: int = Field(400, ge=1, description="Calls a tenant may make at once before the rate applies.")
+    tenant_concurrent_calls: int = Field(200, ge=1, description="Calls and streams of a tenant that a process works on at once.")
     max_concurrent_calls: int = Field(1000, ge=1, description="Calls a process works on at once; more are refused.")
     drain_seconds: float = Field(10.0, ge=0, le=600, description="How long running calls and jobs may finish after SIGTERM.")
     reflection: bool = Field(False, description="Serve gRPC reflection (on under `make run`).")
@@ -79,7 +80,12 @@ class Settings(BaseSettings):
         0, ge=0, description="Prediction starts of one model type in any 60 s; 0 is no limit."
     )
     prediction_backlog_per_org: int = Field(
-        10_000, ge=1, description="Waiting predictions of one organization; more are PREDICTION_QUEUE_FULL."
+        10_000, ge=1, description="Waiting predictions of one organization; more are PREDICTION_QUEUE_FULL. Kept exactly."
+    )
+    prediction_backlog_in_all: int = Field(
+        1_000_000,
+        ge=1,
+        description="Waiting predictions over all organizations; more are PREDICTION_QUEUE_FULL. Counted now and then.",
     )
     prediction_lease_seconds: float = Field(30.0, gt=0, le=600, description="How long a worker holds a prediction without renewing.")
     prediction_attempts: int = Field(3, ge=1, le=10, description="Starts a prediction may use up before it fails.")

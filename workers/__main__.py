@@ -10,7 +10,7 @@ import uvloop
 from server import app as composition
 from server import settings as settings_module
 from server.db.preflight import SchemaOutdated, check_schema
-from server.lifecycle import announce_ready, termination
+from server.lifecycle import announce_ready, end, termination
 from server.settings import SettingsInvalid
 from server.telemetry import logs, metrics, tracing
 from workers.predictions import PredictionWorker
@@ -34,9 +34,7 @@ async def work(settings: settings_module.Settings) -> None:
         announce_ready(page.port)
         await stop.wait()
         await runtime.drain(settings.drain_seconds)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
         page.close()
 
 

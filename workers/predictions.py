@@ -14,7 +14,9 @@ import structlog
 from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
+from server import failpoints
 from server.errors import AnalyticsError, Reason
+from server.lifecycle import end
 from server.predictions import store
 from server.predictions.finish import complete_prediction, fail_prediction
 from server.predictions.model import Band, Contribution, Direction, JobFailure, JobState, TurnoverResult
@@ -48,10 +50,12 @@ class PredictionWorker:
 
     async def execute(self, start: Start) -> None:
         """Bring a start to its end, or hand it back; a start that is somebody else's by now is dropped."""
+        await failpoints.passing("worker.received")
         async with self.app.tx(start.org) as tx:
             lease = await store.acknowledge(tx, start, self._hold)
         if lease is None:
             return
+        await failpoints.passing("worker.acknowledged")
         attributes = {names.ATTRIBUTE_ORG: start.org, names.ATTRIBUTE_JOB_ID: str(start.job_id)}
         with span(names.SPAN_PREDICTION, parent=lease.traceparent, kind=SpanKind.CONSUMER, attributes=attributes):
             try:
@@ -60,7 +64,9 @@ class PredictionWorker:
                         await self._settle(lease)
             except asyncio.CancelledError:
                 # The process shuts down: another worker starts the job at once instead of when the lease ends.
-                await asyncio.shield(self._hand_back(lease, timedelta()))
+                # What cannot be handed back is taken again when its lease ends.
+                with contextlib.suppress(SQLAlchemyError, OSError):
+                    await asyncio.shield(self._hand_back(lease, timedelta()))
                 raise
             except _TRANSIENT as error:
                 _log.warning("prediction.interrupted", error=type(error).__name__, attempt=lease.attempt)
@@ -68,11 +74,14 @@ class PredictionWorker:
 
     async def _settle(self, lease: Lease) -> None:
         outcome = await self._compute(lease)
+        await failpoints.passing("worker.computed")
         async with self.app.tx(lease.org) as tx:
             if isinstance(outcome, JobFailure):
                 mine = await fail_prediction(tx, lease, outcome)
             else:
                 mine = await complete_prediction(tx, lease, outcome)
+            await failpoints.passing("worker.finished_before_commit")
+        await failpoints.passing("worker.finished")
         if mine:
             await self._ended(lease, JobState.FAILED if isinstance(outcome, JobFailure) else JobState.COMPLETED)
 
@@ -81,10 +90,12 @@ class PredictionWorker:
         metrics.PREDICTIONS_ENDED.labels(lease.model_type, state).inc()
         with contextlib.suppress(QueueUnavailable):
             await self.app.inputs.forget(lease.org, lease.job_id, lease.generation)
+        await failpoints.passing("worker.input_forgotten")
 
     async def _compute(self, lease: Lease) -> TurnoverResult | JobFailure:
         """Return the result, or why there will never be one."""
         features = await self.app.inputs.get(lease.org, lease.job_id, lease.generation)
+        await failpoints.passing("worker.input_read")
         if features is None:
             return JobFailure(Reason.INPUT_LOST, "the input was gone before the job ran; request the prediction again")
         try:
@@ -119,9 +130,7 @@ class PredictionWorker:
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await end(task)
 
     async def _renew(self, lease: Lease) -> None:
         while True:

@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.errors import AnalyticsError, Reason
+from server.lifecycle import end
 from server.queue.bell import wait
 from server.schedule import store
 from server.schedule.model import QUEUED_TOPIC, RunState
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from server.app import App
     from server.schedule.model import Claim
 
-    JobFunction = Callable[[App, str, Callable[[float, str], None]], Awaitable[Mapping[str, object]]]
+    JobFunction = Callable[[App, Claim, Callable[[float, str], None]], Awaitable[Mapping[str, object]]]
 
 JOBS: Mapping[str, JobFunction] = {TRAIN: train_shared_model}
 """Every job that can be run, by name."""
@@ -76,6 +77,8 @@ class RunWorker:
                         continue
                 except (SQLAlchemyError, OSError) as error:
                     _log.warning("run.not_claimed", error=type(error).__name__)
+                except Exception:  # noqa: BLE001 - logged with its traceback; a defect costs a round, not every run from now on
+                    _log.exception("run.broken")
                 await wait(rung, _IDLE_SECONDS)
 
     async def _execute(self, claim: Claim) -> None:
@@ -86,10 +89,12 @@ class RunWorker:
                 metrics.JOB_RUN_SECONDS.labels(claim.job).time(),
                 span(names.SPAN_JOB_RUN, parent=claim.traceparent, kind=SpanKind.CONSUMER),
             ):
-                result = await JOBS[claim.job](self.app, claim.scope, progress)
+                result = await JOBS[claim.job](self.app, claim, progress)
         except asyncio.CancelledError:
             progress.stopped = True
-            await asyncio.shield(self._release(claim))
+            # What cannot be handed back is taken again when its lease ends; the cancellation must not be lost over it.
+            with contextlib.suppress(SQLAlchemyError, OSError):
+                await asyncio.shield(self._release(claim))
             raise
         except AnalyticsError as error:
             await self._end(claim, reporter, error.reason, error.message)
@@ -100,16 +105,16 @@ class RunWorker:
             _log.exception("run.failed", job=claim.job)
             await self._end(claim, reporter, Reason.INTERNAL, "a defect on our side ended the run")
         else:
-            await _stop(reporter)
+            await end(reporter)
             async with self.app.db.platform() as tx:
                 await store.complete(tx, claim, result)
             metrics.JOB_RUNS_ENDED.labels(claim.job, RunState.COMPLETED).inc()
         finally:
             progress.stopped = True
-            await _stop(reporter)
+            await end(reporter)
 
     async def _end(self, claim: Claim, reporter: asyncio.Task[None], reason: str, message: str) -> None:
-        await _stop(reporter)
+        await end(reporter)
         async with self.app.db.platform() as tx:
             await store.fail(tx, claim, reason, message)
         metrics.JOB_RUNS_ENDED.labels(claim.job, RunState.FAILED).inc()
@@ -120,7 +125,7 @@ class RunWorker:
 
     async def _report(self, claim: Claim, progress: _Progress) -> None:
         """Write progress and renew the lease until stopped; on a lost lease the job is told to give up."""
-        while True:
+        while not progress.stopped:
             try:
                 async with self.app.db.platform() as tx:
                     if not await store.report(tx, claim, progress.share, progress.message, self._hold):
@@ -133,9 +138,3 @@ class RunWorker:
     @property
     def _hold(self) -> timedelta:
         return timedelta(seconds=self.app.settings.run_lease_seconds)
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from workers.predictions import PredictionWorker
 
 _POLL_SECONDS = 0.01
-_JOB_TIMEOUT_SECONDS = 600
+# The entries of a killed worker stay at the front until their time is over; new ones must be seen behind them.
+_READ_LIMIT = 2_000
+_LEASES_PER_TIMEOUT = 2
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
@@ -47,6 +49,8 @@ class PredictionRuntime:
                 await self._arq.async_run()
             except (RedisError, OSError, TimeoutError) as error:
                 _log.warning("queue.lost", error=type(error).__name__)
+            except Exception:  # noqa: BLE001 - logged with its traceback; a defect costs a restart of arq, not every prediction from now on
+                _log.exception("queue.broken")
             finally:
                 await self._close()
             pause = _FIRST_PAUSE_SECONDS if clock() - began > _LONGEST_PAUSE_SECONDS else min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -57,11 +61,17 @@ class PredictionRuntime:
         self._draining = True
         if self._arq is not None:
             self._arq.allow_pick_jobs = False
-        if self._running:
-            await asyncio.wait(self._running, timeout=seconds)
+        until = asyncio.get_running_loop().time() + seconds
+        while (pending := self._pending()) and (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(pending, timeout=left)
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _pending(self) -> set[asyncio.Task[None]]:
+        """Return what runs, and what arq has taken and not begun or not put away yet."""
+        taken = () if self._arq is None else self._arq.tasks.values()
+        return {task for task in (*self._running, *taken) if not task.done()}
 
     async def _execute(self, ctx: dict[str, object], org: str, job_id: str, generation: int, attempt: int) -> None:
         """Run apart from arq's task: when arq dies of a Valkey error, what it started goes on to its end."""
@@ -69,19 +79,26 @@ class PredictionRuntime:
         task = asyncio.create_task(self._worker.execute(parse_start(org, job_id, generation, attempt)))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        await asyncio.shield(task)
+        try:
+            await asyncio.shield(task)
+        except Exception:  # noqa: BLE001 - arq would log the text of the error, which may quote an input
+            _log.exception("prediction.broken")
 
     def _make(self) -> Worker:
         app = self._worker.app
+        # What a killed worker had taken blocks its place in the queue, where every worker looks past it a hundred times a second,
+        # for as long as this. When it ends early, a job that still runs goes on apart from arq.
+        timeout = _LEASES_PER_TIMEOUT * app.settings.prediction_lease_seconds
         pool = ArqRedis.from_url(app.settings.redis_url, socket_connect_timeout=1.0)
         pool.job_serializer, pool.job_deserializer = serialize, deserialize
         return Worker(
-            functions=[func(self._execute, name=EXECUTE, keep_result=0, timeout=_JOB_TIMEOUT_SECONDS, max_tries=1)],
+            functions=[func(self._execute, name=EXECUTE, keep_result=0, timeout=timeout, max_tries=1)],
             queue_name=PREDICTIONS,
             redis_pool=pool,
             handle_signals=False,
             max_jobs=app.settings.worker_concurrency,
             poll_delay=_POLL_SECONDS,
+            queue_read_limit=_READ_LIMIT,
             keep_result=0,
             retry_jobs=False,
             health_check_interval=30,

@@ -49,4 +49,7 @@ class Scorers:
             raise AnalyticsError(Kind.NOT_FOUND, Reason.MODEL_NOT_FOUND, "the model version of the job has no artifact")
         if hashlib.sha256(artifact.content).hexdigest() != artifact.sha256:
             raise AnalyticsError(Kind.NOT_FOUND, Reason.MODEL_NOT_FOUND, "the artifact of the model version is damaged")
-        return await asyncio.to_thread(Scorer.load, artifact.content, artifact.card)
+        try:
+            return await asyncio.to_thread(Scorer.load, artifact.content, artifact.card)
+        except (ValueError, KeyError, TypeError):
+            raise AnalyticsError(Kind.NOT_FOUND, Reason.MODEL_NOT_FOUND, "the card of the model version is damaged") from None

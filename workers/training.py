@@ -7,10 +7,11 @@ import hashlib
 from dataclasses import asdict
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import uuid5
 
 from server.db.engines import DbRole
 from server.errors import AnalyticsError, Kind, Reason
+from server.identity import ModelId
 from server.ml.training import TrainedModel, TrainingDataInsufficient, train_classifier
 from server.ml.turnover import TURNOVER
 from server.registry import store as registry
@@ -20,9 +21,11 @@ from server.training import store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from uuid import UUID
 
     from server.app import App
     from server.registry.model import Model
+    from server.schedule.model import Claim
     from server.training.model import PooledRows
 
     Progress = Callable[[float, str], None]
@@ -30,14 +33,16 @@ if TYPE_CHECKING:
 SEED = 20_260_101
 
 
-async def train_shared_model(app: App, scope: str, progress: Progress) -> Mapping[str, object]:
-    """Train the shared model of type `scope`; returns the JSON result of the run.
+async def train_shared_model(app: App, claim: Claim, progress: Progress) -> Mapping[str, object]:
+    """Train the shared model of the type that is the run's scope; returns the JSON result of the run.
+
+    The version's id is derived from the run's, so a run that is taken twice registers one version.
 
     Raises:
         AnalyticsError: NOT_ENOUGH_TRAINING_DATA, or a type that cannot be trained yet.
 
     """
-    model_type = ModelType(scope)
+    model_type = ModelType(claim.scope)
     if model_type is not ModelType.TURNOVER_PREDICTION:
         raise AnalyticsError(
             Kind.FAILED_PRECONDITION, Reason.NOT_ENOUGH_TRAINING_DATA, f"no facts to train {model_type} from can be loaded yet"
@@ -54,7 +59,7 @@ async def train_shared_model(app: App, scope: str, progress: Progress) -> Mappin
     except TrainingDataInsufficient as error:
         raise not_enough(str(error)) from error
     progress(0.97, "registering")
-    model = await register(app, candidate(model_type, rows, trained), trained)
+    model = await register(app, candidate(model_type, rows, trained), trained, uuid5(claim.run_id, "model"))
     return {"model_id": str(model.model_id), "organizations": rows.contributors}
 
 
@@ -72,12 +77,15 @@ def candidate(model_type: ModelType, rows: PooledRows, trained: TrainedModel) ->
     )
 
 
-async def register(app: App, fresh: Candidate, trained: TrainedModel) -> Model:
+async def register(app: App, fresh: Candidate, trained: TrainedModel, model_id: UUID) -> Model:
     """Register the candidate and make it active, unless it is no better than knowing the base rate."""
     metrics = trained.metrics
     prior = metrics.base_rate * (1 - metrics.base_rate)
     async with app.db.platform(DbRole.TRAINER) as tx:
-        model = await register_candidate(tx, uuid4(), fresh)
+        known = await registry.get(tx, ModelId(model_id))
+        if known is not None:
+            return known
+        model = await register_candidate(tx, model_id, fresh)
         if metrics.brier_score < prior:
             await registry.swap_active(tx, fresh.type, model.model_id)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import bindparam, insert, select, tuple_
 
 from server.audit.model import Act, Entry, Origin
 from server.audit.tables import audit_entries
@@ -21,21 +21,34 @@ if TYPE_CHECKING:
 _columns = audit_entries.c
 
 
+_RECORD = insert(audit_entries).values(
+    org_id=bindparam("org"),
+    entry_id=bindparam("id"),
+    at=now(),
+    actor=bindparam("who"),
+    action=bindparam("what"),
+    resource_type=bindparam("type"),
+    resource_id=bindparam("resource"),
+    request_id=bindparam("request"),
+    details=bindparam("more"),
+)
+
+
 async def record(tx: Tx, origin: Origin, *acts: Act) -> None:
     """Append acts to the log of the transaction's tenant."""
     for act in acts:
         await tx.run(
-            insert(audit_entries).values(
-                org_id=origin.org,
-                entry_id=uuid4(),
-                at=now(),
-                actor=origin.actor,
-                action=act.action,
-                resource_type=act.resource_type,
-                resource_id=act.resource_id,
-                request_id=origin.request_id,
-                details=dict(act.details),
-            )
+            _RECORD,
+            {
+                "org": origin.org,
+                "id": uuid4(),
+                "who": origin.actor,
+                "what": act.action,
+                "type": act.resource_type,
+                "resource": act.resource_id,
+                "request": origin.request_id,
+                "more": dict(act.details),
+            },
         )
 
 

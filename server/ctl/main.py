@@ -12,6 +12,7 @@ from server.ctl import (
     login,
     models,
     predict,
+    queue,
     runs,
     tenant,
     train,
@@ -21,8 +22,8 @@ from server.ctl.program import CtlGroup
 
 _HELP = f"""Client of the analytics service.
 
-Tenant commands use the stored token of profile `tenant`, commands about the platform (train, run, runs, info) that of
-profile `operator`. Global options may stand anywhere on the line.
+Tenant commands use the stored token of profile `tenant`, commands about the platform (train, run, runs, info, queue)
+that of profile `operator`. Global options may stand anywhere on the line.
 
 Configuration: the file $ANALYTICSCTL_CONFIG, else $ANALYTICS_DATA_DIR/analyticsctl.json (.data by default), else
 ~/.config/analyticsctl/config.json; the address is {DEFAULT_ADDRESS} when nothing else is said.
@@ -66,6 +67,7 @@ app.command("watch")(jobs.watch)
 app.command("runs")(runs.runs)
 app.command("run")(runs.run)
 app.command("info")(runs.info)
+app.command("queue")(queue.queue)
 app.add_typer(facts.app, name="facts")
 app.add_typer(tenant.profile_app, name="profile")
 app.add_typer(tenant.switches_app, name="switches")

@@ -81,10 +81,10 @@ def as_dict(message: Message) -> dict[str, object]:
     return content
 
 
-def print_json(content: Message | dict[str, object], *, stderr: bool = False) -> None:
-    """Print one JSON document."""
+def print_json(content: Message | dict[str, object], *, stderr: bool = False, one_line: bool = False) -> None:
+    """Print one JSON document; on one line where several follow each other."""
     document = content if isinstance(content, dict) else as_dict(content)
-    console(stderr=stderr).print(Text(json.dumps(document, indent=2, ensure_ascii=True)))
+    console(stderr=stderr).print(Text(json.dumps(document, indent=None if one_line else 2, ensure_ascii=True)))
 
 
 def when(timestamp: Timestamp) -> str:

@@ -1,24 +1,34 @@
 """The one helper that opens transactions.
 
 A transaction is for statements only: whoever computes or waits does it before or after. What a transaction asked to wake
-is rung after the commit, so nobody is woken for something that a rollback undid.
+is rung after the commit, so nobody is woken for something that a rollback undid. The pools are SQLAlchemy's; on a
+connection from them the driver itself is spoken to, and a connection whose transaction did not end as it should is
+closed, never used again.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import text
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.util import greenlet_spawn
 
 from server.db.engines import DbRole, make_engine, role_url
+from server.db.statements import DIALECT, fetch, translated
+from server.db.tenant import TENANT
 from server.db.transaction import ReadTx, Tx
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    import asyncpg
+    from sqlalchemy import Executable, TextClause
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from server.db.transaction import Parameters, Record
     from server.identity import OrgId
     from server.settings import Settings
 
@@ -59,6 +69,11 @@ class Database:
             yield tx
         await self._ring_all(tx)
 
+    async def at_once(self, org: OrgId, statement: Executable, parameters: Parameters) -> Sequence[Record]:
+        """Run a statement that sets its tenant itself (`server.db.tenant`) as a transaction of its own, in one round trip."""
+        async with self._connection(DbRole.APP) as connection:
+            return (await fetch(connection, statement, {**parameters, TENANT: org})).all()
+
     async def close(self) -> None:
         """Close all pools."""
         for engine in self._engines.values():
@@ -69,12 +84,56 @@ class Database:
         return self._engines[role]
 
     @asynccontextmanager
-    async def _open(self, role: DbRole, org: OrgId | None) -> AsyncIterator[AsyncConnection]:
-        async with self._engines[role].connect() as connection, connection.begin():
-            if org is not None:
-                await connection.execute(_SET_TENANT, {"org": org})
+    async def _open(self, role: DbRole, org: OrgId | None) -> AsyncIterator[asyncpg.Connection]:
+        async with self._connection(role) as connection:
+            try:
+                with translated("BEGIN", connection):
+                    # By the simple protocol, which takes several statements in one round trip and therefore no parameters.
+                    await connection.execute("BEGIN" if org is None else _beginning(_SET_TENANT, org))
+                yield connection
+                with translated("COMMIT", connection):
+                    ended = await connection.execute("COMMIT")
+            except BaseException:
+                await _roll_back(connection)
+                raise
+            if ended != "COMMIT":
+                msg = "a statement of the transaction failed and was passed over: everything was rolled back"
+                raise InvalidRequestError(msg)
+
+    @asynccontextmanager
+    async def _connection(self, role: DbRole) -> AsyncIterator[asyncpg.Connection]:
+        """Take a connection from the pool of a role; one that is closed or in a transaction afterwards does not go back."""
+        with translated("CONNECT"):
+            pooled = await self._engines[role].raw_connection()
+        connection = cast("asyncpg.Connection", pooled.driver_connection)
+        try:
             yield connection
+        finally:
+            if connection.is_closed() or connection.is_in_transaction():
+                connection.terminate()
+                pooled.invalidate()
+            else:
+                await greenlet_spawn(pooled.close)
 
     async def _ring_all(self, tx: Tx) -> None:
         if tx.wakes:
             await self._ring(tx.wakes)
+
+
+async def _roll_back(connection: asyncpg.Connection) -> None:
+    """End a failed transaction; when that is interrupted or fails too, the session ends with it."""
+    if connection.is_closed():
+        return
+    try:
+        await connection.execute("ROLLBACK")
+    except Exception:  # noqa: BLE001 - what failed first is on its way to the caller and says more
+        connection.terminate()
+    except BaseException:
+        connection.terminate()
+        raise
+
+
+@lru_cache(maxsize=10_000)
+def _beginning(set_tenant: TextClause, org: OrgId) -> str:
+    """Return what begins a tenant's transaction, with the organization quoted as a literal."""
+    return f"BEGIN; {set_tenant.bindparams(org=org).compile(dialect=DIALECT, compile_kwargs={'literal_binds': True})}"

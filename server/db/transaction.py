@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from server.db import statements
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import CursorResult, Executable, Row
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    import asyncpg
+    from sqlalchemy import Executable, Result, Row
 
     # Rows and parameters of any statement: their shape is known only to the store that wrote it.
     Record: TypeAlias = Row[Any]
-    Parameters: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    Parameters: TypeAlias = Mapping[str, Any]
 
 
 class ReadTx:
     """A transaction in which nothing is written."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: asyncpg.Connection) -> None:
         """Wrap an open transaction."""
         self._connection = connection
 
@@ -38,21 +40,21 @@ class ReadTx:
         """Return all rows."""
         return (await self._execute(statement, parameters)).all()
 
-    async def _execute(self, statement: Executable, parameters: Parameters | None) -> CursorResult[Any]:
-        return await self._connection.execute(statement, parameters)
+    async def _execute(self, statement: Executable, parameters: Parameters | None) -> Result[Any]:
+        return await statements.fetch(self._connection, statement, parameters)
 
 
 class Tx(ReadTx):
     """A transaction that may write."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: asyncpg.Connection) -> None:
         """Wrap an open transaction."""
         super().__init__(connection)
         self._wakes: dict[str, None] = {}
 
     async def run(self, statement: Executable, parameters: Parameters | None = None) -> int:
         """Execute a statement and return how many rows it changed."""
-        return (await self._execute(statement, parameters)).rowcount
+        return await statements.execute(self._connection, statement, parameters)
 
     def wake(self, topic: str) -> None:
         """Ring `topic` once the transaction has committed; a rollback forgets it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert
+from sqlalchemy import bindparam, insert
 
 from server.db import now
 from server.events.model import event_id
@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from server.identity import OrgId
 
 
+_APPEND = insert(outbox).values(
+    org_id=bindparam("org"),
+    event_id=bindparam("id"),
+    type=bindparam("kind"),
+    subject=bindparam("about"),
+    occurred_at=now(),
+    correlation_id=bindparam("correlation"),
+    traceparent=bindparam("trace"),
+    payload=bindparam("content"),
+)
+
+
 async def append(tx: Tx, org: OrgId, event: PredictionEvent, cause: Cause) -> None:
     """Write an event in the transaction of its change."""
     payload = {
@@ -25,14 +37,14 @@ async def append(tx: Tx, org: OrgId, event: PredictionEvent, cause: Cause) -> No
         "model_version": event.model_version,
     }
     await tx.run(
-        insert(outbox).values(
-            org_id=org,
-            event_id=event_id(org, event),
-            type=event.type,
-            subject=event.subject,
-            occurred_at=now(),
-            correlation_id=cause.correlation_id,
-            traceparent=cause.traceparent,
-            payload=payload,
-        )
+        _APPEND,
+        {
+            "org": org,
+            "id": event_id(org, event),
+            "kind": event.type,
+            "about": event.subject,
+            "correlation": cause.correlation_id,
+            "trace": cause.traceparent,
+            "content": payload,
+        },
     )

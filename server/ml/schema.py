@@ -15,6 +15,7 @@ from server.ml.features import PROTECTED, FeatureSpec, FeatureValue, SchemaInval
 
 MAX_FIELDS = 200
 MAX_PROBLEMS = 16
+MAX_SUGGESTIONS = 3
 MAX_SHOWN_NAME = 40
 
 
@@ -105,7 +106,10 @@ class FeatureSchema:
             elif feature.required:
                 problems.append(Problem(feature.name, "is required"))
         known = set(self.names)
-        problems.extend(_unknown(name, self.names) for name in sorted(set(raw) - known))
+        unknown = sorted(set(raw) - known)
+        # A slip of the pen gets a suggestion; looking for one costs a millisecond, so many wrong names get none.
+        candidates = self.names if len(unknown) <= MAX_SUGGESTIONS else ()
+        problems.extend(_unknown(name, candidates) for name in unknown[:MAX_PROBLEMS])
         return cleaned, problems[:MAX_PROBLEMS]
 
 

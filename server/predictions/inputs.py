@@ -47,13 +47,13 @@ class InputVault:
         """Seal with the first of `secret_keys` (32 bytes, base64), open with any."""
         self._valkey = valkey
         self._ciphers = [AESGCM(_derive(key)) for key in secret_keys if key]
-        self._ttl = ttl_seconds
+        self.ttl_seconds = ttl_seconds
 
     async def put(self, org: OrgId, job_id: JobId, generation: int, features: Mapping[str, FeatureValue]) -> None:
         """Encrypt and keep an input."""
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._ciphers[0].encrypt(nonce, canonical(features), _context(org, job_id, generation))
-        await self._valkey.put(_key(org, job_id, generation), nonce + sealed, self._ttl)
+        await self._valkey.put(_key(org, job_id, generation), nonce + sealed, self.ttl_seconds)
 
     async def get(self, org: OrgId, job_id: JobId, generation: int) -> Mapping[str, FeatureValue] | None:
         """Return an input; None when it is gone or sealed with a key that is no longer known."""
@@ -76,7 +76,7 @@ class InputVault:
     async def extend(self, jobs: Sequence[tuple[OrgId, JobId, int]]) -> None:
         """Start the time to live of these inputs anew."""
         if jobs:
-            await self._valkey.extend([_key(*job) for job in jobs], self._ttl)
+            await self._valkey.extend([_key(*job) for job in jobs], self.ttl_seconds)
 
 
 def _derive(secret_key: str) -> bytes:

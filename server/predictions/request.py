@@ -1,23 +1,24 @@
 """Accept a prediction request: find its twin, or keep its input and queue a job.
 
-Three steps, so that no transaction is open while Valkey is waited for: `prepare` reads, `keep_input` stores the
-ciphertext (not for a duplicate), `accept` writes.
+Steps, so that no transaction is open while an input is checked or Valkey is waited for: `read_basis` and `find_twin` read,
+`check` computes between them, `keep_input` stores the ciphertext (not for a duplicate), `accept` writes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from server import failpoints
 from server.audit import store as audit
 from server.audit.model import Act
-from server.errors import AnalyticsError, FieldViolation, Kind, Quota, Reason, not_found
+from server.errors import AnalyticsError, FieldViolation, Kind, Reason, not_found
 from server.events import store as events
 from server.events.model import Cause, PredictionRequested
 from server.facts import store as facts
 from server.identity import JobId
-from server.ml.schema import FeatureSchema
+from server.ml.schema import FeatureSchema, InputInvalid
 from server.predictions import store
 from server.predictions.inputs import hash_input
 from server.predictions.model import JobState, NewJob
@@ -30,11 +31,10 @@ if TYPE_CHECKING:
 
     from server.audit.model import Origin
     from server.db import ReadTx, Tx
+    from server.predictions.backlog.room import Room
     from server.predictions.inputs import InputVault
-    from server.predictions.model import FeatureValue, PredictionJob
+    from server.predictions.model import FeatureValue, InputHash, PredictionJob
     from server.registry.model import Model, ModelType
-
-_QUEUE_FULL_RETRY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +77,71 @@ class Prepared:
     @property
     def answered(self) -> bool:
         """Whether the twin stands for this request."""
-        return self.twin is not None and self.twin.state not in (JobState.FAILED, JobState.CANCELLED)
+        return self.twin is not None and stands(self.twin)
 
 
-async def prepare(tx: ReadTx, origin: Origin, wanted: Wanted, traceparent: str) -> Prepared:
-    """Check a request against the active version and look for its twin.
+def stands(job: PredictionJob) -> bool:
+    """Whether a job answers further requests for its input; a FAILED or CANCELLED one is queued again."""
+    return job.state not in (JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a request is checked against: the active version, its features, and what is stored of the request's employee."""
+
+    model: Model
+    schema: FeatureSchema
+    stored: Mapping[str, FeatureValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request that fits its model."""
+
+    model: Model
+    features: Mapping[str, FeatureValue]
+    input_hash: InputHash
+    wanted: Wanted
+
+
+async def read_basis(tx: ReadTx, origin: Origin, wanted: Wanted, known: dict[ModelType, Basis] | None = None) -> Basis:
+    """Read what the check needs; many requests of one transaction share in `known` what does not depend on the employee.
 
     Raises:
-        AnalyticsError: NO_ACTIVE_MODEL, EMPLOYEE_NOT_FOUND or INPUT_SCHEMA_MISMATCH.
+        AnalyticsError: NO_ACTIVE_MODEL or EMPLOYEE_NOT_FOUND.
 
     """
-    model = await registry.active(tx, wanted.model_type)
+    known = {} if known is None else known
+    if wanted.model_type not in known:
+        known[wanted.model_type] = await _active_basis(tx, wanted.model_type)
+    basis = known[wanted.model_type]
+    return replace(basis, stored=await _stored_attributes(tx, origin, wanted)) if wanted.employee_key else basis
+
+
+async def _active_basis(tx: ReadTx, model_type: ModelType) -> Basis:
+    model = await registry.active(tx, model_type)
     if model is None:
         raise AnalyticsError(
             Kind.FAILED_PRECONDITION,
             Reason.NO_ACTIVE_MODEL,
-            f"no active model of type {wanted.model_type} exists; an operator trains one by RunJob(train)",
-            metadata={"model_type": wanted.model_type},
+            f"no active model of type {model_type} exists; an operator trains one by RunJob(train)",
+            metadata={"model_type": model_type},
         )
-    given = dict(wanted.features)
-    if wanted.employee_key:
-        given = {**await _stored_attributes(tx, origin, wanted), **given}
-    schema = FeatureSchema.from_json(model.schema)
-    problems = schema.check(given)
-    if problems:
+    return Basis(model, FeatureSchema.from_json(model.schema), {})
+
+
+def check(basis: Basis, wanted: Wanted) -> Checked:
+    """Hold the features against the model's schema; pure, and so outside any transaction for many.
+
+    Raises:
+        AnalyticsError: INPUT_SCHEMA_MISMATCH, with every problem.
+
+    """
+    model, given = basis.model, {**basis.stored, **wanted.features}
+    try:
+        features = basis.schema.clean(given)
+    except InputInvalid as error:
+        problems = error.problems
         raise AnalyticsError(
             Kind.INVALID_ARGUMENT,
             Reason.INPUT_SCHEMA_MISMATCH,
@@ -108,26 +149,34 @@ async def prepare(tx: ReadTx, origin: Origin, wanted: Wanted, traceparent: str) 
             + "; ".join(f"{problem.feature}: {problem.description}" for problem in problems[:5]),
             violations=[FieldViolation(f"{wanted.path}.{problem.feature}", problem.description) for problem in problems],
             metadata={"model_version": model.version},
-        )
-    features = schema.clean(given)
-    input_hash = hash_input(features)
-    twin = await store.twin(tx, origin.org, model.model_id, input_hash)
-    new = NewJob(
+        ) from None
+    return Checked(model, features, hash_input(features), wanted)
+
+
+async def find_twin(tx: ReadTx, origin: Origin, checked: Checked, traceparent: str) -> Prepared:
+    """Look for the job that answers an identical request already."""
+    twin = await store.twin(tx, origin.org, checked.model.model_id, checked.input_hash)
+    return Prepared(checked.model, checked.features, new_job(origin, checked, twin, traceparent), twin)
+
+
+def new_job(origin: Origin, checked: Checked, twin: PredictionJob | None, traceparent: str) -> NewJob:
+    """Return the job that a request would queue; one that ended without a result is queued again under its id."""
+    return NewJob(
         job_id=JobId(uuid4()) if twin is None else twin.job_id,
-        model_id=model.model_id,
-        model_type=model.type,
-        model_version=model.version,
-        input_hash=input_hash,
-        schedule_time=wanted.schedule_time,
+        model_id=checked.model.model_id,
+        model_type=checked.model.type,
+        model_version=checked.model.version,
+        input_hash=checked.input_hash,
+        schedule_time=checked.wanted.schedule_time,
         requested_by=origin.actor,
         traceparent=traceparent,
     )
-    return Prepared(model, features, new, twin)
 
 
 async def keep_input(inputs: InputVault, origin: Origin, prepared: Prepared) -> None:
     """Put the input where a worker finds it; done before the job exists, so that no job is without its input."""
     await inputs.put(origin.org, prepared.new.job_id, prepared.generation, prepared.features)
+    await failpoints.passing("request.input_kept")
 
 
 async def drop_input(inputs: InputVault, origin: Origin, prepared: Prepared) -> None:
@@ -135,14 +184,14 @@ async def drop_input(inputs: InputVault, origin: Origin, prepared: Prepared) -> 
     await inputs.forget(origin.org, prepared.new.job_id, prepared.generation)
 
 
-async def accept(tx: Tx, origin: Origin, prepared: Prepared, backlog: int) -> Accepted:
+async def accept(tx: Tx, origin: Origin, prepared: Prepared, room: Room) -> Accepted:
     """Queue the prepared job, or take the one that an identical request queued meanwhile; audited either way.
 
     Raises:
-        AnalyticsError: PREDICTION_QUEUE_FULL, the organization has `backlog` jobs waiting already.
+        AnalyticsError: PREDICTION_QUEUE_FULL, there is no `room` for another waiting job.
 
     """
-    job = prepared.twin if prepared.answered else await _queue(tx, origin, prepared, backlog)
+    job = prepared.twin if prepared.answered else await _queue(tx, origin, prepared, room)
     deduplicated = job is None or prepared.answered
     if job is None:
         job = await store.twin(tx, origin.org, prepared.new.model_id, prepared.new.input_hash)
@@ -158,21 +207,26 @@ async def accept(tx: Tx, origin: Origin, prepared: Prepared, backlog: int) -> Ac
     }
     await audit.record(tx, origin, Act("prediction.requested", "prediction_job", str(job.job_id), details))
     metrics.PREDICTIONS_ACCEPTED.labels(job.model_type, str(deduplicated).lower()).inc()
+    await failpoints.passing("request.accepted_before_commit")
     return Accepted(job, deduplicated)
 
 
-async def _queue(tx: Tx, origin: Origin, prepared: Prepared, backlog: int) -> PredictionJob | None:
-    if await store.waiting(tx, origin.org, backlog) >= backlog:
-        raise AnalyticsError(
-            Kind.RESOURCE_EXHAUSTED,
-            Reason.PREDICTION_QUEUE_FULL,
-            f"{backlog} predictions of the organization wait already; retry when some have ended",
-            quota=Quota(f"org:{origin.org}", f"at most {backlog} waiting predictions per organization"),
-            retry_after=_QUEUE_FULL_RETRY_SECONDS,
-        )
+async def _queue(tx: Tx, origin: Origin, prepared: Prepared, room: Room) -> PredictionJob | None:
+    try:
+        await room.check(tx, origin.org)
+    except AnalyticsError:
+        # An identical request may have taken the last place meanwhile; then its job is the answer.
+        twin = await store.twin(tx, origin.org, prepared.new.model_id, prepared.new.input_hash)
+        if twin is None or not stands(twin):
+            raise
+        return None
     if prepared.twin is None:
-        return await store.insert_queued(tx, origin.org, prepared.new)
-    return await store.rearm(tx, origin.org, prepared.twin, prepared.new)
+        job = await store.insert_queued(tx, origin.org, prepared.new)
+    else:
+        job = await store.rearm(tx, origin.org, prepared.twin, prepared.new)
+    if job is not None:
+        room.take()
+    return job
 
 
 async def _stored_attributes(tx: ReadTx, origin: Origin, wanted: Wanted) -> Mapping[str, FeatureValue]:

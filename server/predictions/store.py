@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Row, func, select, tuple_, update
+from sqlalchemy import Interval, Row, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from server.db import now
+from server.db.clock import type_ as clock_type
 from server.identity import JobId, ModelId
 from server.predictions.model import (
     QUEUED_TOPIC,
@@ -35,19 +36,23 @@ if TYPE_CHECKING:
 
 _columns = prediction_jobs.c
 
+# What runs for every prediction is made once, with its values as parameters: to put a statement together costs more than to run it.
+_ONE = select(prediction_jobs).where(_columns.org_id == bindparam("org"), _columns.job_id == bindparam("job"))
+_TWIN = select(prediction_jobs).where(
+    _columns.org_id == bindparam("org"), _columns.model_id == bindparam("model"), _columns.input_hash == bindparam("hash")
+)
+
 
 async def get(tx: ReadTx, org: OrgId, job_id: JobId) -> PredictionJob | None:
     """Return a job of the organization."""
-    row = await tx.first(select(prediction_jobs).where(_columns.org_id == org, _columns.job_id == job_id))
-    return None if row is None else _job(row)
+    row = await tx.first(_ONE, {"org": org, "job": job_id})
+    return None if row is None else read_job(row)
 
 
 async def twin(tx: ReadTx, org: OrgId, model_id: ModelId, input_hash: InputHash) -> PredictionJob | None:
     """Return the job of an identical input for the same model version."""
-    row = await tx.first(
-        select(prediction_jobs).where(_columns.org_id == org, _columns.model_id == model_id, _columns.input_hash == input_hash)
-    )
-    return None if row is None else _job(row)
+    row = await tx.first(_TWIN, {"org": org, "model": model_id, "hash": input_hash})
+    return None if row is None else read_job(row)
 
 
 async def page(tx: ReadTx, org: OrgId, wanted: JobFilter, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[PredictionJob]:
@@ -59,44 +64,53 @@ async def page(tx: ReadTx, org: OrgId, wanted: JobFilter, before: tuple[datetime
         query = query.where(_columns.state == wanted.state)
     if before is not None:
         query = query.where(tuple_(_columns.created_at, _columns.job_id) < tuple_(*before))
-    return [_job(row) for row in await tx.all(query)]
+    return [read_job(row) for row in await tx.all(query)]
 
 
-async def waiting(tx: ReadTx, org: OrgId, limit: int) -> int:
-    """Count the organization's queued jobs, up to `limit`."""
-    queued = select(_columns.job_id).where(_columns.org_id == org, _columns.state == JobState.QUEUED).limit(limit).subquery()
-    number: int = (await tx.one(select(func.count().label("number")).select_from(queued))).number
-    return number
+_INSERT = (
+    insert(prediction_jobs)
+    .values(
+        org_id=bindparam("org"),
+        job_id=bindparam("job"),
+        model_id=bindparam("model"),
+        model_type=bindparam("type"),
+        model_version=bindparam("version"),
+        input_hash=bindparam("hash"),
+        generation=1,
+        state=JobState.QUEUED,
+        # `greatest` passes over an absent time.
+        schedule_time=func.greatest(bindparam("not_before", type_=clock_type), now()),
+        created_at=now(),
+        attempt=0,
+        crashes=0,
+        revision=1,
+        requested_by=bindparam("requester"),
+        traceparent=bindparam("trace"),
+        acknowledged=False,
+    )
+    .on_conflict_do_nothing()
+    .returning(prediction_jobs)
+)
 
 
 async def insert_queued(tx: Tx, org: OrgId, job: NewJob) -> PredictionJob | None:
     """Queue a new job; None when an identical input was faster."""
-    statement = (
-        insert(prediction_jobs)
-        .values(
-            org_id=org,
-            job_id=job.job_id,
-            model_id=job.model_id,
-            model_type=job.model_type,
-            model_version=job.model_version,
-            input_hash=job.input_hash,
-            generation=1,
-            state=JobState.QUEUED,
-            schedule_time=now() if job.schedule_time is None else func.greatest(job.schedule_time, now()),
-            created_at=now(),
-            attempt=0,
-            crashes=0,
-            revision=1,
-            requested_by=job.requested_by,
-            traceparent=job.traceparent,
-            acknowledged=False,
-        )
-        .on_conflict_do_nothing()
-        .returning(prediction_jobs)
+    row = await tx.first(
+        _INSERT,
+        {
+            "org": org,
+            "job": job.job_id,
+            "model": job.model_id,
+            "type": job.model_type,
+            "version": job.model_version,
+            "hash": job.input_hash,
+            "not_before": job.schedule_time,
+            "requester": job.requested_by,
+            "trace": job.traceparent,
+        },
     )
-    row = await tx.first(statement)
     tx.wake(QUEUED_TOPIC)
-    return None if row is None else _job(row)
+    return None if row is None else read_job(row)
 
 
 async def rearm(tx: Tx, org: OrgId, ended: PredictionJob, job: NewJob) -> PredictionJob | None:
@@ -126,7 +140,7 @@ async def rearm(tx: Tx, org: OrgId, ended: PredictionJob, job: NewJob) -> Predic
     row = await tx.first(statement)
     tx.wake(QUEUED_TOPIC)
     tx.wake(topic(ended.job_id))
-    return None if row is None else _job(row)
+    return None if row is None else read_job(row)
 
 
 async def cancel(tx: Tx, org: OrgId, job_id: JobId) -> PredictionJob | None:
@@ -148,25 +162,30 @@ async def cancel(tx: Tx, org: OrgId, job_id: JobId) -> PredictionJob | None:
     row = await tx.first(statement)
     tx.wake(QUEUED_TOPIC)
     tx.wake(topic(job_id))
-    return None if row is None else _job(row)
+    return None if row is None else read_job(row)
+
+
+_ACKNOWLEDGE = (
+    update(prediction_jobs)
+    .where(
+        _columns.org_id == bindparam("org"),
+        _columns.job_id == bindparam("job"),
+        _columns.generation == bindparam("of_generation"),
+        _columns.attempt == bindparam("of_attempt"),
+        _columns.state == JobState.RUNNING,
+        _columns.acknowledged.is_(False),
+    )
+    .values(acknowledged=True, lease_until=now() + bindparam("hold", type_=Interval))
+    .returning(_columns.lease_token, _columns.model_id, _columns.model_type, _columns.model_version, _columns.traceparent)
+)
 
 
 async def acknowledge(tx: Tx, start: Start, hold: timedelta) -> Lease | None:
     """Take over a claimed start; None when it is not (or no longer) this start, or was taken already."""
-    statement = (
-        update(prediction_jobs)
-        .where(
-            _columns.org_id == start.org,
-            _columns.job_id == start.job_id,
-            _columns.generation == start.generation,
-            _columns.attempt == start.attempt,
-            _columns.state == JobState.RUNNING,
-            _columns.acknowledged.is_(False),
-        )
-        .values(acknowledged=True, lease_until=now() + hold)
-        .returning(_columns.lease_token, _columns.model_id, _columns.model_type, _columns.model_version, _columns.traceparent)
+    row = await tx.first(
+        _ACKNOWLEDGE,
+        {"org": start.org, "job": start.job_id, "of_generation": start.generation, "of_attempt": start.attempt, "hold": hold},
     )
-    row = await tx.first(statement)
     if row is None:
         return None
     return Lease(
@@ -187,14 +206,36 @@ async def renew(tx: Tx, lease: Lease, hold: timedelta) -> bool:
     return await _change(tx, lease, lease_until=now() + hold)
 
 
+_COMPLETE = (
+    update(prediction_jobs)
+    .where(
+        _columns.org_id == bindparam("org"),
+        _columns.job_id == bindparam("job"),
+        _columns.lease_token == bindparam("token"),
+        _columns.state == JobState.RUNNING,
+    )
+    .values(
+        state=JobState.COMPLETED,
+        result=bindparam("output"),
+        completed_at=now(),
+        revision=_columns.revision + 1,
+        lease_token=None,
+        lease_until=None,
+    )
+)
+
+
 async def complete(tx: Tx, lease: Lease, result: TurnoverResult) -> bool:
     """End a job with its result; False when the lease is somebody else's by now."""
-    return await _end(tx, lease, state=JobState.COMPLETED, result=to_json(result))
+    _wake_after_end(tx, lease)
+    return bool(await tx.run(_COMPLETE, {"org": lease.org, "job": lease.job_id, "token": lease.token, "output": to_json(result)}))
 
 
 async def fail(tx: Tx, lease: Lease, failure: JobFailure) -> bool:
     """End a job with an error; False when the lease is somebody else's by now."""
-    return await _end(tx, lease, state=JobState.FAILED, error_reason=failure.reason, error_message=failure.message)
+    _wake_after_end(tx, lease)
+    ended = {"completed_at": now(), "revision": _columns.revision + 1, "lease_token": None, "lease_until": None}
+    return await _change(tx, lease, state=JobState.FAILED, error_reason=failure.reason, error_message=failure.message, **ended)
 
 
 async def requeue(tx: Tx, lease: Lease, delay: timedelta) -> bool:
@@ -213,10 +254,9 @@ async def requeue(tx: Tx, lease: Lease, delay: timedelta) -> bool:
     )
 
 
-async def _end(tx: Tx, lease: Lease, **values: object) -> bool:
+def _wake_after_end(tx: Tx, lease: Lease) -> None:
     tx.wake(QUEUED_TOPIC)
     tx.wake(topic(lease.job_id))
-    return await _change(tx, lease, completed_at=now(), revision=_columns.revision + 1, lease_token=None, lease_until=None, **values)
 
 
 async def _change(tx: Tx, lease: Lease, **values: object) -> bool:
@@ -224,7 +264,8 @@ async def _change(tx: Tx, lease: Lease, **values: object) -> bool:
     return bool(await tx.run(update(prediction_jobs).where(mine, _columns.state == JobState.RUNNING).values(**values)))
 
 
-def _job(row: Row[Any]) -> PredictionJob:
+def read_job(row: Row[Any]) -> PredictionJob:
+    """Return the job of a row that has at least the columns a tenant sees."""
     return PredictionJob(
         job_id=JobId(row.job_id),
         model_id=ModelId(row.model_id),

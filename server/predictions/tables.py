@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from server.db.naming import tenant_table
+from server.db.naming import shared_table, tenant_table
 
 prediction_jobs = tenant_table(
     "prediction_jobs",
@@ -67,3 +67,17 @@ prediction_starts = tenant_table(
 
 prediction_turns = tenant_table("prediction_turns", Column("last_start", DateTime(timezone=True), nullable=False))
 """When each organization was last served; what fairness goes by."""
+
+prediction_backlog = shared_table(
+    "prediction_backlog",
+    Column("single", Boolean, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("later", BigInteger, nullable=False),
+    Column("oldest", DateTime(timezone=True)),
+    Column("running", BigInteger, nullable=False),
+    Column("starts", BigInteger, nullable=False),
+    Column("fresh_until", DateTime(timezone=True), nullable=False),
+    CheckConstraint("single", name="single"),
+)
+"""The last count of the whole queue: one row, which tells of no organization."""

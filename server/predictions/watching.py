@@ -58,11 +58,14 @@ class WatchedJobs:
                 await self._look()
             except (SQLAlchemyError, OSError) as error:
                 _log.warning("watch.poll_failed", error=type(error).__name__)
+            except Exception:  # noqa: BLE001 - logged with its traceback; a defect costs a look, not all that follow
+                _log.exception("watch.poll_broken")
 
     async def _look(self) -> None:
         async with self._db.platform(DbRole.DISPATCH) as tx:
             found = await store.revisions(tx, list(self._watchers))
+        watched = {job_id for _, job_id in self._watchers}
         for job_id, revision in found.items():
-            if self._revisions.get(job_id) != revision:
+            if job_id in watched and self._revisions.get(job_id) != revision:
                 self._revisions[job_id] = revision
                 self._bell.wake(topic(job_id))

@@ -4,7 +4,7 @@ Nothing here is the truth: whoever is woken reads the database, and whoever is n
 """
 
 from server.queue.bell import Bell
-from server.queue.jobs import PREDICTIONS, RUNS, Job, Queue
+from server.queue.jobs import PREDICTIONS, Job, Queue
 from server.queue.valkey import QueueUnavailable, Valkey
 
-__all__ = ["PREDICTIONS", "RUNS", "Bell", "Job", "Queue", "QueueUnavailable", "Valkey"]
+__all__ = ["PREDICTIONS", "Bell", "Job", "Queue", "QueueUnavailable", "Valkey"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.exceptions import RedisError
 
+from server import failpoints
 from server.queue.valkey import QueueUnavailable
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Bell:
             await self._valkey.publish(_CHANNEL, "\n".join(topics))
         except QueueUnavailable:
             _log.warning("bell.unheard", topics=len(topics))
+        await failpoints.passing("bell.rung")
 
     @contextmanager
     def waiting(self, topic: str) -> Iterator[asyncio.Event]:
@@ -63,8 +65,10 @@ class Bell:
                 await self._hear()
             except (RedisError, OSError, TimeoutError) as error:
                 _log.warning("bell.disconnected", error=type(error).__name__)
-                self._wake_all()
-                await asyncio.sleep(_RECONNECT_SECONDS)
+            except Exception:  # noqa: BLE001 - logged with its traceback; a process that hears nothing any more would be slow for ever
+                _log.exception("bell.broken")
+            self._wake_all()
+            await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _hear(self) -> None:
         pubsub = self._valkey.client.pubsub(ignore_subscribe_messages=True)

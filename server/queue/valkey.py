@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from server.queue.batches import Batches
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -35,22 +37,23 @@ class Valkey:
         self.client = Redis.from_url(
             url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, health_check_interval=30, retry_on_timeout=False
         )
+        self._batches = Batches(self.client, TIMEOUT_SECONDS)
 
     async def put(self, key: str, value: bytes, ttl_seconds: int) -> None:
         """Keep `value` for `ttl_seconds`."""
         with translated():
-            await self.client.set(key, value, ex=ttl_seconds)
+            await self._batches.run("SET", key, value, "EX", ttl_seconds)
 
     async def get(self, key: str) -> bytes | None:
         """Return a kept value."""
         with translated():
-            value: bytes | None = await self.client.get(key)
-            return value
+            value = await self._batches.run("GET", key)
+        return value if isinstance(value, bytes) else None
 
     async def forget(self, *keys: str) -> None:
         """Drop kept values."""
         with translated():
-            await self.client.delete(*keys)
+            await self._batches.run("DEL", *keys)
 
     async def extend(self, keys: list[str], ttl_seconds: int) -> None:
         """Let kept values live for `ttl_seconds` from now on."""
@@ -63,7 +66,7 @@ class Valkey:
     async def publish(self, channel: str, message: str) -> None:
         """Send a message to whoever listens now."""
         with translated():
-            await self.client.publish(channel, message)
+            await self._batches.run("PUBLISH", channel, message)
 
     async def ping(self) -> bool:
         """Whether Valkey answers."""
@@ -76,4 +79,5 @@ class Valkey:
 
     async def close(self) -> None:
         """Close the pool."""
+        await self._batches.close()
         await self.client.aclose()

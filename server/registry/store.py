@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Row, insert, select, tuple_, update
+from sqlalchemy import Row, bindparam, insert, select, tuple_, update
 
 from server.db import now
 from server.identity import ModelId
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 _models = shared_models.c
 
 
+_ACTIVE = select(shared_models).where(_models.type == bindparam("model_type"), _models.state == ModelState.ACTIVE)
+
+
 async def active(tx: ReadTx, model_type: ModelType) -> Model | None:
     """Return the active version of a shared type."""
-    row = await tx.first(select(shared_models).where(_models.type == model_type, _models.state == ModelState.ACTIVE))
+    row = await tx.first(_ACTIVE, {"model_type": model_type})
     return None if row is None else _model(row)
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_REQUEST_BYTES = 4 << 20
 MAX_BULK_REQUEST_BYTES = 16 << 20
+MAX_PARTS = 10_000
+MAX_BATCH_PARTS = 250_000
+_BATCHES = frozenset({"/analytics.v1.AnalyticsService/BatchRequestPredictions"})
 _BULK = frozenset({"/analytics.v1.FactService/IngestFacts"})
 _FILES = (analytics_service_pb2, fact_service_pb2, tenant_service_pb2, operations_service_pb2)
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
@@ -30,7 +33,7 @@ class Method:
     """One RPC.
 
     `path` is `/package.Service/Method`, `handler` the name of the Python method that answers it, `max_bytes` the largest
-    request message, decompressed.
+    request message, decompressed, `max_parts` the most submessages and items it may have in all.
     """
 
     path: str
@@ -41,6 +44,7 @@ class Method:
     takes_stream: bool
     gives_stream: bool
     max_bytes: int
+    max_parts: int
     roles: frozenset[Role]
 
 
@@ -61,5 +65,6 @@ def _method(service: ServiceDescriptor, method: MethodDescriptor) -> Method:
         takes_stream=method.client_streaming,
         gives_stream=method.server_streaming,
         max_bytes=MAX_BULK_REQUEST_BYTES if path in _BULK else MAX_REQUEST_BYTES,
+        max_parts=MAX_BATCH_PARTS if path in _BATCHES else MAX_PARTS,
         roles=ROLES[path],
     )

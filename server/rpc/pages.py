@@ -80,13 +80,18 @@ def page_of(settings: Settings, call: Call, request: Paged) -> Page:
         AnalyticsError: PAGE_TOKEN_INVALID, the token is damaged, forged, or of another organization, RPC or filter.
 
     """
+    keys, binding = bound(settings, call, request)
+    before = decode(keys, binding, request.page_token) if request.page_token else None
+    return Page(page_size(request.page_size), before, keys, binding)
+
+
+def bound(settings: Settings, call: Call, request: Paged) -> tuple[Sequence[bytes], bytes]:
+    """Return the keys that seal tokens, and what the tokens of this organization, RPC and filters are bound to."""
     if not isinstance(request, Message):
         msg = "a request is a protobuf message"
         raise TypeError(msg)
     keys = _keys(settings.secret_key.get_secret_value(), settings.previous_secret_key.get_secret_value())
-    binding = _binding(call.caller.org_id or "", call.method, request_hash(request, _NOT_FILTERS))
-    before = decode(keys, binding, request.page_token) if request.page_token else None
-    return Page(page_size(request.page_size), before, keys, binding)
+    return keys, _binding(call.caller.org_id or "", call.method, request_hash(request, _NOT_FILTERS))
 
 
 def page_size(asked: int) -> int:
@@ -97,12 +102,28 @@ def page_size(asked: int) -> int:
 def encode(keys: Sequence[bytes], binding: bytes, cursor: Cursor) -> str:
     """Seal a cursor with the first key; at most 1024 characters."""
     at, row_id = cursor
-    content = json.dumps([(at - _EPOCH) // _MICROSECOND, row_id.hex], separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(_mac(keys[0], binding, content) + content).decode().rstrip("=")
+    return seal(keys, binding, ((at - _EPOCH) // _MICROSECOND, row_id.hex))
 
 
 def decode(keys: Sequence[bytes], binding: bytes, token: str) -> Cursor:
     """Open a token that was sealed with any of the keys.
+
+    Raises:
+        AnalyticsError: PAGE_TOKEN_INVALID.
+
+    """
+    microseconds, row_id = unseal(keys, binding, token)
+    return _EPOCH + microseconds * _MICROSECOND, UUID(hex=row_id)
+
+
+def seal(keys: Sequence[bytes], binding: bytes, cursor: tuple[int, str]) -> str:
+    """Make a token of a number and a text, with the first key."""
+    content = json.dumps(cursor, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(_mac(keys[0], binding, content) + content).decode().rstrip("=")
+
+
+def unseal(keys: Sequence[bytes], binding: bytes, token: str) -> tuple[int, str]:
+    """Return the number and the text of a token that was sealed with any of the keys.
 
     Raises:
         AnalyticsError: PAGE_TOKEN_INVALID.
@@ -115,8 +136,8 @@ def decode(keys: Sequence[bytes], binding: bytes, token: str) -> Cursor:
     mac, content = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
     if not any(hmac.compare_digest(mac, _mac(key, binding, content)) for key in keys):
         raise _invalid()
-    microseconds, row_id = json.loads(content)
-    return _EPOCH + microseconds * _MICROSECOND, UUID(hex=row_id)
+    number, text = json.loads(content)
+    return number, text
 
 
 def _mac(key: bytes, binding: bytes, content: bytes) -> bytes:

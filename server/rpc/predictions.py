@@ -6,16 +6,34 @@ import asyncio
 import contextlib
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from analytics.v1 import predictions_pb2 as pb
 
+from server import failpoints
+from server.audit import store as audit
+from server.audit.model import Act
 from server.errors import AnalyticsError, Kind, Reason, invalid_argument, not_found
 from server.identity import JobId
 from server.predictions import store
+from server.predictions.at_once import store as at_once
+from server.predictions.at_once.repeats import RememberedModels
+from server.predictions.backlog.room import Room, caps
 from server.predictions.cancel import cancel_prediction
 from server.predictions.model import JobFilter
-from server.predictions.request import Accepted, Prepared, accept, drop_input, keep_input, prepare
+from server.predictions.request import (
+    Accepted,
+    Basis,
+    Checked,
+    Prepared,
+    accept,
+    check,
+    drop_input,
+    find_twin,
+    keep_input,
+    read_basis,
+)
 from server.queue import QueueUnavailable
 from server.rpc.once import earlier_answer, once
 from server.rpc.origins import origin, uuid
@@ -26,15 +44,18 @@ from server.wire.models import model_type_filter
 from server.wire.predictions import ended, job_message, job_state_filter, wanted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from server.app import App
-    from server.db import Tx
+    from server.db import ReadTx, Tx
     from server.predictions.model import PredictionJob
     from server.predictions.request import Wanted
+    from server.registry.model import ModelType
     from server.rpc.call import Call
 
 MAX_AHEAD = timedelta(hours=24)
+
+Result = TypeVar("Result")
 
 
 class PredictionRpcs:
@@ -43,6 +64,7 @@ class PredictionRpcs:
     def __init__(self, app: App) -> None:
         """Serve from `app`."""
         self._app = app
+        self._models = RememberedModels(app.db)
 
     async def request_prediction(self, request: pb.RequestPredictionRequest, call: Call) -> pb.RequestPredictionResponse:
         """Accept a request; see the contract."""
@@ -50,15 +72,18 @@ class PredictionRpcs:
         asked = _checked(wanted(request), "schedule_time")
         earlier = await earlier_answer(self._app, call, request, pb.RequestPredictionResponse)
         if earlier is not None:
+            await self._audit_replay(call, [earlier])
             return earlier
-        async with self._app.read(call.caller.org) as tx:
-            prepared = await prepare(tx, origin(call), asked, call.traceparent)
+        prepared = await self._prepare(asked, call, repeatable=not request.request_id)
+        if isinstance(prepared, Accepted):
+            return _accepted(prepared)
 
         async def act(tx: Tx) -> pb.RequestPredictionResponse:
-            return _accepted(await accept(tx, origin(call), prepared, self._app.settings.prediction_backlog_per_org))
+            return _accepted(await accept(tx, origin(call), prepared, Room(caps(self._app.settings))))
 
         async with self._kept([prepared], call) as queued:
             response = await once(self._app, call, request, pb.RequestPredictionResponse, act)
+            await failpoints.passing("request.committed")
             queued.update([response.job_id] if not response.deduplicated else [])
         return response
 
@@ -66,6 +91,7 @@ class PredictionRpcs:
         """Accept or refuse each item by itself."""
         earlier = await earlier_answer(self._app, call, request, pb.BatchRequestPredictionsResponse)
         if earlier is not None:
+            await self._audit_replay(call, [item.accepted for item in earlier.items if item.HasField("accepted")])
             return earlier
         outcomes = await self._prepare_each(request.predictions, call)
 
@@ -126,8 +152,7 @@ class PredictionRpcs:
                     yield pb.WatchPredictionJobResponse(job=job_message(job))
 
     async def _load(self, job_id: JobId, call: Call) -> PredictionJob:
-        async with self._app.read(call.caller.org) as tx:
-            job = await store.get(tx, call.caller.org, job_id)
+        job = await at_once.get(self._app.db, call.caller.org, job_id)
         if job is None:
             raise not_found(Reason.PREDICTION_JOB_NOT_FOUND, "prediction_job", str(job_id))
         return job
@@ -143,6 +168,23 @@ class PredictionRpcs:
                 if ended(job.state) or clock() >= until or call.draining.is_set():
                     return job
                 await either(changed, call.draining, max(until - clock(), 0.0))
+
+    async def _prepare(self, asked: Wanted, call: Call, *, repeatable: bool) -> Prepared | Accepted:
+        """Check a request and look for its twin; a duplicate that needs no remembered answer is done with this."""
+        if repeatable and (quick := await self._models.request(origin(call), asked, call.traceparent)) is not None:
+            return quick
+        async with self._app.read(call.caller.org) as tx:
+            basis = await read_basis(tx, origin(call), asked)
+            prepared = await find_twin(tx, origin(call), check(basis, asked), call.traceparent)
+        self._models.remember(basis)
+        return prepared
+
+    async def _audit_replay(self, call: Call, answers: Sequence[pb.RequestPredictionResponse]) -> None:
+        """Record that predictions were asked for again under the same request id."""
+        async with self._app.tx(call.caller.org) as tx:
+            for answer in answers:
+                details = {"model_version": answer.job.model_version, "deduplicated": "true"}
+                await audit.record(tx, origin(call), Act("prediction.requested", "prediction_job", answer.job_id, details))
 
     @asynccontextmanager
     async def _kept(self, prepared: Sequence[Prepared], call: Call) -> AsyncIterator[set[str]]:
@@ -172,24 +214,35 @@ class PredictionRpcs:
                     await drop_input(self._app.inputs, origin(call), each)
 
     async def _prepare_each(self, inputs: Sequence[pb.PredictionInput], call: Call) -> list[Prepared | AnalyticsError]:
-        outcomes: list[Prepared | AnalyticsError] = []
+        """Read, check and read again, so that no transaction is open while 500 inputs are checked."""
+        asked = [_caught(partial(_asked, item, f"predictions[{index}].")) for index, item in enumerate(inputs)]
+        known: dict[ModelType, Basis] = {}
         async with self._app.read(call.caller.org) as tx:
-            for index, item in enumerate(inputs):
-                prefix = f"predictions[{index}]."
-                try:
-                    asked = _checked(wanted(item, prefix), f"{prefix}schedule_time")
-                    outcomes.append(await prepare(tx, origin(call), asked, call.traceparent))
-                except AnalyticsError as error:
-                    outcomes.append(error)
-        return outcomes
+            based = [each if isinstance(each, AnalyticsError) else await self._based(tx, each, call, known) for each in asked]
+        checked: list[Checked | AnalyticsError] = []
+        for pair in based:
+            checked.append(pair if isinstance(pair, AnalyticsError) else _caught(partial(check, *pair)))
+            # Other callers have their turn between two inputs.
+            await asyncio.sleep(0)
+        async with self._app.read(call.caller.org) as tx:
+            return [
+                each if isinstance(each, AnalyticsError) else await find_twin(tx, origin(call), each, call.traceparent) for each in checked
+            ]
+
+    async def _based(self, tx: ReadTx, asked: Wanted, call: Call, known: dict[ModelType, Basis]) -> tuple[Basis, Wanted] | AnalyticsError:
+        try:
+            return await read_basis(tx, origin(call), asked, known), asked
+        except AnalyticsError as error:
+            return error
 
     async def _accept_each(self, tx: Tx, outcomes: Sequence[Prepared | AnalyticsError], call: Call) -> list[pb.BatchRequestPredictionsItem]:
         items = [pb.BatchRequestPredictionsItem() for _ in outcomes]
         prepared = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Prepared)]
+        room = Room(caps(self._app.settings), wanted=len(prepared))
         # Two batches with the same inputs insert them in the same order, so neither waits for the other in a circle.
         for index, ready in sorted(prepared, key=lambda pair: pair[1].new.input_hash):
             try:
-                accepted = await accept(tx, origin(call), ready, self._app.settings.prediction_backlog_per_org)
+                accepted = await accept(tx, origin(call), ready, room)
             except AnalyticsError as error:
                 items[index].error.CopyFrom(to_status_proto(error))
             else:
@@ -206,6 +259,18 @@ _ANSWER_MARGIN_SECONDS = 0.1
 
 def _accepted(accepted: Accepted) -> pb.RequestPredictionResponse:
     return pb.RequestPredictionResponse(job_id=str(accepted.job.job_id), deduplicated=accepted.deduplicated, job=job_message(accepted.job))
+
+
+def _asked(item: pb.PredictionInput, prefix: str) -> Wanted:
+    return _checked(wanted(item, prefix), f"{prefix}schedule_time")
+
+
+def _caught(act: Callable[[], Result]) -> Result | AnalyticsError:
+    """Return what `act` returns, or the error that refuses this one item."""
+    try:
+        return act()
+    except AnalyticsError as error:
+        return error
 
 
 def _checked(asked: Wanted, path: str) -> Wanted:

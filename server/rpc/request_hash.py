@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import rfc8785
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 
-from server.errors import AnalyticsError, Kind, Reason
-
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from google.protobuf.message import Message
 
 _KEY = frozenset({"request_id"})
+_NO_JSON = b"no JSON form"
 
 
 def request_hash(message: Message, without: Collection[str] = _KEY) -> bytes:
@@ -27,16 +26,12 @@ def request_hash(message: Message, without: Collection[str] = _KEY) -> bytes:
     Returns:
         32 bytes; equal requests have equal hashes, whatever the order of their map entries.
 
-    Raises:
-        AnalyticsError: VALIDATION_FAILED, a value has no JSON form (NaN in a Struct, a Timestamp outside years 1 to 9999).
-
     """
     try:
         content = MessageToDict(message, preserving_proto_field_name=True, use_integers_for_enums=True)
-    except (SerializeToJsonError, ValueError) as error:
-        raise AnalyticsError(
-            Kind.INVALID_ARGUMENT, Reason.VALIDATION_FAILED, "a number is not finite or a time is not between the years 1 and 9999"
-        ) from error
+    except (SerializeToJsonError, ValueError):
+        # A number that is not finite, a time outside the years 1 to 9999: no JSON form, and refused item by item later on.
+        return hashlib.sha256(_NO_JSON + message.SerializeToString(deterministic=True)).digest()
     for field in without:
         content.pop(field, None)
     return hashlib.sha256(rfc8785.dumps(content)).digest()

@@ -32,4 +32,5 @@ ROLES = {
     "/analytics.admin.v1.OperationsService/ListJobRuns": _OPERATORS,
     "/analytics.admin.v1.OperationsService/WatchJobRun": _OPERATORS,
     "/analytics.admin.v1.OperationsService/GetServiceInfo": _OPERATORS,
+    "/analytics.admin.v1.OperationsService/GetPredictionQueue": _OPERATORS,
 }

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_reflection.v1alpha._async import ReflectionServicer
 
+from server.rpc.anonymous import MAX_OPEN_STREAMS, BoundedHealth, BoundedReflection
 from server.rpc.auth import TokenVerifier
 from server.rpc.interceptors import compose
 from server.rpc.interceptors.exchange import Exchange
-from server.rpc.interceptors.limits import TenantRates
+from server.rpc.interceptors.limits import TenantCalls, TenantRates
 from server.rpc.interceptors.rails import Rails
 from server.rpc.keys import KeysUnreadable, UrlKeys, source
 from server.rpc.methods import MAX_BULK_REQUEST_BYTES, services
@@ -51,7 +50,7 @@ class RunningServer:
     port: int
     draining: asyncio.Event
     _server: grpc.aio.Server
-    _health: HealthServicer
+    _health: BoundedHealth
     _calls: RunningCalls
     _stop: asyncio.Lock
 
@@ -122,6 +121,7 @@ async def serve(
     """
     rails = Rails(
         verifier=verifier or await verifier_of(settings),
+        tenant_calls=TenantCalls(settings.tenant_concurrent_calls),
         rates=TenantRates(settings.tenant_requests_per_second, settings.tenant_request_burst),
         draining=asyncio.Event(),
         default_deadline=settings.default_deadline_seconds,
@@ -129,18 +129,20 @@ async def serve(
         max_stream=settings.max_stream_seconds,
     )
     pipelines = bind(rails, handlers)
-    server = grpc.aio.server(options=_options(settings, reuse_port=reuse_port), maximum_concurrent_rpcs=settings.max_concurrent_calls)
+    server = grpc.aio.server(
+        options=_options(settings, reuse_port=reuse_port), maximum_concurrent_rpcs=settings.max_concurrent_calls + 2 * MAX_OPEN_STREAMS
+    )
     calls = RunningCalls()
     for service, stages in pipelines.items():
         methods = {method.name: _rpc(method, stage, calls) for method, stage in stages}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
     # Neither package has types for its servicers.
-    checks = HealthServicer()
+    checks = BoundedHealth()
     only_generic = _OnlyGeneric(server)
     health_pb2_grpc.add_HealthServicer_to_server(checks, only_generic)  # type: ignore[no-untyped-call]
     if settings.reflection:
         shown = [*pipelines, *(file.DESCRIPTOR.services_by_name[name].full_name for file, name in _STANDARD)]
-        schema = ReflectionServicer(shown)  # type: ignore[no-untyped-call]
+        schema = BoundedReflection(shown)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(schema, only_generic)  # type: ignore[no-untyped-call]
     server.add_generic_rpc_handlers((UnknownMethods(rails),))
     port = _listen(server, settings)

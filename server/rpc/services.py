@@ -8,6 +8,7 @@ from server.rpc.facts import FactRpcs
 from server.rpc.models import ModelRpcs
 from server.rpc.operations import OperationRpcs
 from server.rpc.predictions import PredictionRpcs
+from server.rpc.queue import QueueRpcs
 from server.rpc.tenants import TenantRpcs
 
 if TYPE_CHECKING:
@@ -22,5 +23,5 @@ def services(app: App) -> Mapping[str, Sequence[object]]:
         "analytics.v1.AnalyticsService": [PredictionRpcs(app), ModelRpcs(app)],
         "analytics.v1.FactService": [FactRpcs(app)],
         "analytics.v1.TenantService": [TenantRpcs(app)],
-        "analytics.admin.v1.OperationsService": [OperationRpcs(app)],
+        "analytics.admin.v1.OperationsService": [OperationRpcs(app), QueueRpcs(app)],
     }

@@ -29,6 +29,7 @@ _UNKNOWN = Method(
     takes_stream=True,
     gives_stream=True,
     max_bytes=0,
+    max_parts=0,
     roles=frozenset(),
 )
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from server.errors import AnalyticsError, Kind, Reason
+from server.errors import AnalyticsError, Kind, Reason, invalid_argument
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,7 +40,8 @@ async def follow(  # noqa: PLR0913 - what to follow, and when to look
     `after_revision` has seen it, so that a resumed watch learns of the end.
 
     Raises:
-        AnalyticsError: SERVER_DRAINING when the server shuts down; the client resumes elsewhere.
+        AnalyticsError: VALIDATION_FAILED, the item has not reached `after_revision`; SERVER_DRAINING when the server shuts
+            down, the client resumes elsewhere.
 
     """
     clock = asyncio.get_running_loop().time
@@ -49,6 +49,8 @@ async def follow(  # noqa: PLR0913 - what to follow, and when to look
     while True:
         changed.clear()
         item = await load()
+        if item.revision < after_revision:
+            raise _ahead(item.revision)
         if item.revision > seen or ended(item):
             seen, last_sign = item.revision, clock()
             yield item
@@ -70,9 +72,17 @@ async def either(changed: asyncio.Event, draining: asyncio.Event, seconds: float
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in waits:
+            # Not awaited: a cancellation of the caller that came meanwhile would be taken for theirs.
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+
+
+def _ahead(newest: int) -> AnalyticsError:
+    """Return the answer to a watch from the future.
+
+    To wait for that revision would be to say nothing of the changes up to it. No watch has ever told it: revisions do not
+    go back.
+    """
+    return invalid_argument("after_revision", f"is ahead of the newest revision, {newest}; 0 starts with the current state")
 
 
 def draining_error() -> AnalyticsError:

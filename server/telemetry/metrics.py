@@ -44,6 +44,17 @@ PREDICTIONS_STARTED = Counter(names.PREDICTIONS_STARTED, "Attempts handed to the
 PREDICTIONS_ENDED = Counter(
     names.PREDICTIONS_ENDED, "Jobs that ended, by model type and state.", ["model_type", "state"], registry=REGISTRY
 )
+# The next four tell of the whole queue and not of this process: every process shows the same, so take the maximum, not the sum.
+PREDICTIONS_WAITING = Gauge(
+    names.PREDICTIONS_WAITING, "Waiting predictions of the whole queue, by when they may start (due, later).", ["when"], registry=REGISTRY
+)
+PREDICTIONS_RUNNING = Gauge(names.PREDICTIONS_RUNNING, "Running predictions of the whole queue.", registry=REGISTRY)
+PREDICTION_STARTS_LAST_MINUTE = Gauge(
+    names.PREDICTION_STARTS_LAST_MINUTE, "Starts of the whole queue in the last 60 s, retries included.", registry=REGISTRY
+)
+PREDICTION_OLDEST_WAIT_SECONDS = Gauge(
+    names.PREDICTION_OLDEST_WAIT_SECONDS, "How long the prediction that is due for longest has been due; 0 when none is.", registry=REGISTRY
+)
 PREDICTION_RUN_SECONDS = Histogram(
     names.PREDICTION_RUN_SECONDS, "Time of an attempt, by model type.", ["model_type"], buckets=_WORK_SECONDS, registry=REGISTRY
 )

@@ -8,8 +8,8 @@ from __future__ import annotations
 TENANT = "(org_id = ( SELECT NULLIF(current_setting('app.org_id'::text, true), ''::text) AS \"nullif\"))"
 ALL_ROWS = "true"
 
-SHARED_TABLES = frozenset({"shared_models", "shared_model_artifacts", "job_runs", "alembic_version"})
-"""Tables without org_id: models are trained on pooled rows, runs belong to the platform."""
+SHARED_TABLES = frozenset({"shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog"})
+"""Tables without org_id: models are trained on pooled rows, runs belong to the platform, the backlog is one row of sums."""
 
 SHARED_REFERENCES = frozenset({("prediction_jobs", "shared_models")})
 """Foreign keys from a tenant's table to a shared one; every other foreign key starts with org_id."""
@@ -36,6 +36,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         *(("app", "outbox", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
         ("dispatch", "outbox", "INSERT", ("*",)),
         ("app", "prediction_turns", "SELECT", ("*",)),
+        ("app", "prediction_backlog", "SELECT", ("*",)),
         ("app", "shared_models", "SELECT", ("*",)),
         ("app", "shared_model_artifacts", "SELECT", ("*",)),
         ("app", "alembic_version", "SELECT", ("*",)),
@@ -44,6 +45,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         ("dispatch", "prediction_jobs", "UPDATE", QUEUE_CHANGES),
         *(("dispatch", "prediction_starts", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
         *(("dispatch", "prediction_turns", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *(("dispatch", "prediction_backlog", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         ("trainer", "pooled_turnover_rows", "SELECT", ("*",)),
         *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),

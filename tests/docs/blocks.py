@@ -51,6 +51,11 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
+def read(document: Path) -> list[Block]:
+    """Return every fenced block of a file."""
+    return blocks(document.read_text(encoding="utf-8"))
+
+
 def links(text: str) -> list[str]:
     """Return the targets of all links outside of blocks."""
     outside = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)

@@ -12,7 +12,7 @@ import pytest
 
 from server.ctl.demo_organizations import ORGANIZATIONS
 from tests.ctl.terminal import Terminal
-from tests.docs.blocks import DOCUMENTS, ROOT, Block, blocks, name
+from tests.docs.blocks import DOCUMENTS, ROOT, Block, name, read
 from tests.support import credentials, environment
 from tests.support.live import running
 
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from tests.support.databases import Cluster
     from tests.support.live import Service
 
+# One service with a trained model serves all of these; in one worker they share it.
+pytestmark = pytest.mark.xdist_group("docs")
+
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 PUBLIC_FILE = ROOT.parent / "shared" / "data" / "hr_ibm_attrition.csv"
 LONGEST_SECONDS = 240.0
 # What a reader downloads for a guide: name in the guide -> where the tests have it.
 DOWNLOADS = {"docs/predictions.md": ("hr_ibm_attrition.csv", PUBLIC_FILE)}
-RUNNABLE = [document for document in DOCUMENTS if any(block.language == "sh" for block in blocks(document.read_text()))]
+RUNNABLE = [document for document in DOCUMENTS if any(block.language == "sh" for block in read(document))]
 
 
 class Reader:
@@ -104,7 +107,7 @@ async def test_the_commands_of_a_document_work_when_pasted(live: Service, tmp_pa
         if not here.exists():
             pytest.skip(f"the published data set is not beside the checkout ({here})")
         (tmp_path / wanted).symlink_to(here)
-    found = blocks(document.read_text())
+    found = read(document)
     printed = await reader.paste(found)
     for block in found:
         if block.marker == "shows":
@@ -113,7 +116,7 @@ async def test_the_commands_of_a_document_work_when_pasted(live: Service, tmp_pa
 
 @pytest.mark.parametrize(
     ("document", "program"),
-    [(document, block) for document in DOCUMENTS for block in blocks(document.read_text()) if block.marker == "test"],
+    [(document, block) for document in DOCUMENTS for block in read(document) if block.marker == "test"],
     ids=lambda part: part.value if isinstance(part, Block) else "",
 )
 async def test_the_programs_of_a_document_run(live: Service, tmp_path: Path, document: Path, program: Block) -> None:
@@ -125,14 +128,12 @@ async def test_the_programs_of_a_document_run(live: Service, tmp_path: Path, doc
 
 
 def test_the_first_call_fits_into_fifteen_lines() -> None:
-    program = next(block for block in blocks((ROOT / "README.md").read_text()) if block.value == "first_call.py")
+    program = next(block for block in read(ROOT / "README.md") if block.value == "first_call.py")
     assert len([line for line in program.text.splitlines() if line.strip()]) <= 15
 
 
 def test_what_is_not_run_says_why() -> None:
-    assert {name(document): unexplained(blocks(document.read_text())) for document in DOCUMENTS} == {
-        name(document): [] for document in DOCUMENTS
-    }
+    assert {name(document): unexplained(read(document)) for document in DOCUMENTS} == {name(document): [] for document in DOCUMENTS}
 
 
 async def test_control_a_command_that_fails_is_found(live: Service, tmp_path: Path) -> None:

@@ -80,6 +80,29 @@ async def test_a_completed_job_cannot_be_cancelled(shared: Service, org: str) ->
     assert await job(shared, who, done.id) == done
 
 
+async def test_a_failed_job_cannot_be_cancelled_and_stays_as_it_was(cluster: Cluster, shared: Service, org: str) -> None:
+    who = live.bearer(org)
+    job_id = await _waiting(shared, who)
+    async with superuser(cluster, shared) as connection:
+        await connection.execute(
+            "UPDATE prediction_jobs SET state = 'FAILED', completed_at = clock_timestamp(), error_reason = 'POISON' WHERE job_id = $1",
+            job_id,
+        )
+    failed = await job(shared, who, job_id)
+    refused = await refusal(_cancel(shared, who, job_id))
+    assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "INVALID_STATE_TRANSITION")
+    assert await job(shared, who, job_id) == failed
+
+
+async def test_a_bad_cancel_leaves_the_job_as_it_was(shared: Service, org: str) -> None:
+    who = live.bearer(org)
+    waiting = await job(shared, who, await _waiting(shared, who))
+    bad = pb.CancelPredictionJobRequest(job_id=waiting.id, request_id="again")
+    refused = await refusal(shared.analytics.CancelPredictionJob(bad, metadata=who))
+    assert (refused.code, refused.reason, set(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED", {"request_id"})
+    assert await job(shared, who, waiting.id) == waiting
+
+
 async def test_a_running_attempt_is_given_up_and_its_late_result_is_dropped(cluster: Cluster, shared: Service, org: str) -> None:
     who = live.bearer(org)
     job_id = await _waiting(shared, who)

@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2
 from server.rpc import watches
 from tests.support import live
 from tests.support.asking import accepted, ended, job, new_org, typed
-from tests.support.refusals import read
+from tests.support.refusals import read, refusal
 from tests.support.until import until
 from tests.support.working import shared_service, working
 
@@ -132,10 +132,18 @@ async def test_a_watch_of_a_job_that_ended_tells_its_end_and_is_over(idle: Servi
     who = live.bearer(org)
     job_id = await _later(idle, who, 1)
     await _cancel(idle, who, job_id)
-    for after in (0, 2, 1_000):
+    for after in (0, 1, 2):
         watch = _Watch(idle, who, job_id, after)
         assert [each.state for each in await watch.rest()] == [CANCELLED]
         assert await watch.stream.code() is grpc.StatusCode.OK
+
+
+async def test_a_watch_after_a_revision_that_never_was_is_invalid(idle: Service, org: str) -> None:
+    who = live.bearer(org)
+    job_id = await _later(idle, who, 1)
+    for after in (1_000, -1):
+        refused = await refusal(_Watch(idle, who, job_id, after).rest())
+        assert (refused.code, set(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, {"after_revision"})
 
 
 async def test_a_watch_resumed_after_a_revision_tells_only_newer_ones(idle: Service, org: str) -> None:
@@ -151,6 +159,19 @@ async def test_a_watch_resumed_after_a_revision_tells_only_newer_ones(idle: Serv
     await _cancel(idle, who, job_id)
     told = await pending
     assert (told.state, told.revision > seen) == (CANCELLED, True)
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_a_watch_from_the_future_is_refused_whether_the_job_waits_or_has_ended(idle: Service, org: str, *, has_ended: bool) -> None:
+    who = live.bearer(org)
+    job_id = await _later(idle, who, 1)
+    if has_ended:
+        await _cancel(idle, who, job_id)
+    newest = (await job(idle, who, job_id)).revision
+    for after in (newest + 1, 1_000, 2**63 - 1, -1):
+        refused = await refusal(_Watch(idle, who, job_id, after).next())
+        assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "VALIDATION_FAILED")
+        assert set(refused.fields) == {"after_revision"}
 
 
 async def test_a_quiet_watch_gives_a_sign_of_life(idle: Service, org: str, monkeypatch: pytest.MonkeyPatch) -> None:

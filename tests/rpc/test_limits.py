@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.rpc.interceptors.limits import TenantRates
+from server.rpc.interceptors.limits import TenantCalls, TenantRates
 
 
 class Clock:
@@ -48,3 +48,10 @@ def test_tenants_do_not_share_and_their_number_is_bounded() -> None:
     assert [rates.take(f"org-{number}") for number in range(10)] == [0.0] * 10
     assert len(rates) == 3
     assert rates.take("org-9") > 0
+
+
+def test_a_tenant_has_only_so_many_calls_open_and_others_are_not_touched() -> None:
+    calls = TenantCalls(most=2)
+    assert [calls.enter("a"), calls.enter("a"), calls.enter("a"), calls.enter("b")] == [True, True, False, True]
+    calls.leave("a")
+    assert calls.enter("a")

@@ -160,7 +160,7 @@ async def test_a_large_message_is_refused_and_a_bulk_rpc_takes_it(tmp_path: Path
         with pytest.raises(grpc.RpcError) as caught:
             await _result(served.channel.unary_unary("/analytics.v1.AnalyticsService/GetPredictionJob"), padding, bearer())
         refused = failure(caught.value)
-        assert (refused.code, refused.info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+        assert (refused.code, refused.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE")
         await _result(served.channel.stream_unary("/analytics.v1.FactService/IngestFacts"), BATCH.SerializeToString() + padding, bearer())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from analytics.admin.v1 import operations_service_pb2_grpc
 from analytics.v1 import analytics_service_pb2_grpc, fact_service_pb2_grpc, tenant_service_pb2_grpc
 
 from server import app as composition
+from server.lifecycle import end
 from server.rpc.server import serve, verifier_of
 from server.rpc.services import services
 from tests.support import credentials
@@ -90,8 +90,4 @@ async def running(settings: Settings, folder: Path, *, worker: bool = True) -> A
         finally:
             await server.drain(0.2)
             await runtime.drain(1.0)
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await end(*tasks)

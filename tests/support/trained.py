@@ -6,6 +6,7 @@ import asyncio
 from datetime import date
 from functools import cache
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from server.facts.model import ATTRIBUTES
 from server.ml.training import TrainedModel, train_classifier
@@ -32,4 +33,4 @@ def _trained() -> tuple[PooledRows, TrainedModel]:
 async def activate_model(app: App) -> Model:
     """Register and activate a turnover model."""
     pooled, trained = await asyncio.to_thread(_trained)
-    return await register(app, candidate(ModelType.TURNOVER_PREDICTION, pooled, trained), trained)
+    return await register(app, candidate(ModelType.TURNOVER_PREDICTION, pooled, trained), trained, uuid4())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from server.lifecycle import end
 from tests.support import environment, live, trained
 from workers.predictions import PredictionWorker
 from workers.runs import RunWorker
@@ -30,11 +30,7 @@ async def working(service: Service) -> AsyncIterator[None]:
         yield
     finally:
         await runtime.drain(1.0)
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(*tasks)
 
 
 @asynccontextmanager

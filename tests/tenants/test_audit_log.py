@@ -11,7 +11,7 @@ from analytics.v1 import fact_service_pb2
 from analytics.v1 import tenant_service_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from server.audit.tables import audit_entries
 from server.db.engines import DbRole
@@ -93,7 +93,7 @@ async def test_no_role_of_the_service_changes_or_removes_an_entry(
     await _act(shared, live.bearer(org))
     async with shared.app.db.engine(role).connect() as connection:
         await connection.execute(text("SELECT set_config('app.org_id', :org, true)"), {"org": org})
-        with pytest.raises(ProgrammingError, match=r"permission denied|must be owner"):
+        with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
             await connection.execute(text(statement))
     async with superuser(cluster, shared) as connection:
         assert await connection.fetchval("SELECT count(*) FROM audit_entries WHERE org_id = $1 AND actor = 'user-1'", org) == 4
@@ -111,7 +111,7 @@ async def test_control_a_role_with_the_grant_would_change_entries(cluster: Clust
 
 
 async def test_an_entry_of_another_organization_cannot_be_written(shared: Service, org: str) -> None:
-    with pytest.raises(ProgrammingError, match="row-level security"):
+    with pytest.raises(DBAPIError, match="row-level security"):
         async with shared.app.tx(OrgId(org)) as tx:
             await tx.run(
                 text("INSERT INTO audit_entries VALUES (:org, gen_random_uuid(), now(), 'a', 'b', 'c', 'd', 'e', '{}')"),

@@ -45,7 +45,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 10
     """INVALID_ARGUMENT: more items than the stated maximum of a batch."""
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 11
-    """RESOURCE_EXHAUSTED: the message is larger than the server accepts."""
+    """INVALID_ARGUMENT: the message is larger than the RPC accepts. Over 16 MiB gRPC itself answers RESOURCE_EXHAUSTED,
+    without details.
+    """
     ERROR_REASON_NO_ACTIVE_MODEL: _ErrorReason.ValueType  # 12
     """FAILED_PRECONDITION: no active model of this type exists yet; train one first."""
     ERROR_REASON_NOT_ENOUGH_TRAINING_DATA: _ErrorReason.ValueType  # 13
@@ -121,7 +123,9 @@ ERROR_REASON_FIELD_MASK_INVALID: ErrorReason.ValueType  # 9
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 10
 """INVALID_ARGUMENT: more items than the stated maximum of a batch."""
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 11
-"""RESOURCE_EXHAUSTED: the message is larger than the server accepts."""
+"""INVALID_ARGUMENT: the message is larger than the RPC accepts. Over 16 MiB gRPC itself answers RESOURCE_EXHAUSTED,
+without details.
+"""
 ERROR_REASON_NO_ACTIVE_MODEL: ErrorReason.ValueType  # 12
 """FAILED_PRECONDITION: no active model of this type exists yet; train one first."""
 ERROR_REASON_NOT_ENOUGH_TRAINING_DATA: ErrorReason.ValueType  # 13

@@ -709,7 +709,9 @@ class WatchPredictionJobRequest(_message.Message):
     job_id: _builtins.str
     """Id of the job."""
     after_revision: _builtins.int
-    """Resume: only revisions greater than this are sent; 0 starts with the current state."""
+    """Resume: only revisions greater than this are sent; 0 starts with the current state. One that the job has not reached
+    is INVALID_ARGUMENT: it was never told by a watch of this job.
+    """
     def __init__(
         self,
         *,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from server import failpoints
 from server.db.engines import DbRole
 from server.predictions.dispatch import store
 from server.predictions.dispatch.store import Limit, Limits
@@ -20,6 +21,8 @@ from server.queue.bell import wait
 from server.telemetry import metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from server.db import Database
     from server.predictions.inputs import InputVault
     from server.queue import Bell, Queue
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 1.0
 SWEEP_EVERY_SECONDS = 1.0
-EXTEND_EVERY_SECONDS = 300.0
 _ROUNDING_SECONDS = 0.005
 _log = structlog.get_logger(__name__)
 
@@ -47,25 +49,37 @@ class Dispatcher:
         """Dispatch until cancelled; a database or Valkey that is away is tried again a second later."""
         clock = asyncio.get_running_loop().time
         next_sweep = next_extend = 0.0
+
+        async def upkeep() -> None:
+            nonlocal next_sweep, next_extend
+            if clock() >= next_sweep:
+                await self.sweep()
+                next_sweep = clock() + SWEEP_EVERY_SECONDS
+            if clock() >= next_extend:
+                await self.extend_inputs()
+                next_extend = clock() + self.inputs.ttl_seconds / 3
+
         with self.bell.waiting(QUEUED_TOPIC) as rung:
             while True:
                 idle = IDLE_SECONDS
                 try:
-                    if clock() >= next_sweep:
-                        await self.sweep()
-                        next_sweep = clock() + SWEEP_EVERY_SECONDS
-                    if clock() >= next_extend:
-                        await self.extend_inputs()
-                        next_extend = clock() + EXTEND_EVERY_SECONDS
-                    idle = await self.drain()
+                    idle = await self.drain(upkeep)
                 except (SQLAlchemyError, QueueUnavailable, OSError) as error:
                     _log.warning("dispatch.failed", error=type(error).__name__)
+                except Exception:  # noqa: BLE001 - logged with its traceback; a defect costs a round, not every prediction from now on
+                    _log.exception("dispatch.broken")
                 await wait(rung, idle)
 
-    async def drain(self) -> float:
-        """Start all that may be started now; returns after how many seconds more may start by time alone."""
+    async def drain(self, upkeep: Callable[[], Awaitable[None]]) -> float:
+        """Start all that may be started now; returns after how many seconds more may start by time alone.
+
+        `upkeep` runs before every batch: a backlog that never ends must not keep abandoned jobs waiting.
+        """
+        await upkeep()
+        # Not after the claim: a start that cannot be handed over waits for the end of its lease.
+        await self.queue.check()
         while await self.dispatch():
-            pass
+            await upkeep()
         async with self.db.platform(DbRole.DISPATCH) as tx:
             seconds = await store.seconds_to_next(tx)
         return IDLE_SECONDS if seconds is None else min(max(seconds, 0.0) + _ROUNDING_SECONDS, IDLE_SECONDS)
@@ -74,14 +88,21 @@ class Dispatcher:
         """Start one batch; returns how many. A start that arq does not get is swept when its lease ends."""
         async with self.db.platform(DbRole.DISPATCH) as tx:
             starts = await store.claim(tx, self.limits)
+            if starts:
+                await failpoints.passing("dispatch.claimed_before_commit")
+        if not starts:
+            return 0
         metrics.PREDICTIONS_STARTED.inc(len(starts))
+        await failpoints.passing("dispatch.committed")
         await self.queue.put([execute_prediction(start) for start in starts])
+        await failpoints.passing("dispatch.enqueued")
         return len(starts)
 
     async def sweep(self) -> None:
         """Take back the jobs whose lease ended; the inputs of those that are not tried again are dropped."""
         async with self.db.platform(DbRole.DISPATCH) as tx:
             buried = await store.sweep(tx, self.max_crashes)
+        await failpoints.passing("sweep.done")
         for start in buried:
             await self.inputs.forget(start.org, start.job_id, start.generation)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Interval, bindparam, text
 
+from server import failpoints
 from server.events import store as events
 from server.events.model import Cause, PredictionFailed
 from server.identity import JobId, OrgId
@@ -192,6 +193,7 @@ async def sweep(tx: Tx, max_crashes: int) -> Sequence[Start]:
             await events.append(tx, OrgId(row.org_id), event, Cause(str(row.job_id), ""))
     if rows:
         tx.wake(QUEUED_TOPIC)
+        await failpoints.passing("sweep.taken_back_before_commit")
     await tx.run(_FORGET_STARTS)
     return [Start(OrgId(row.org_id), JobId(row.job_id), row.generation, row.attempt) for row in rows if row.state == "FAILED"]
 

@@ -1,9 +1,9 @@
-"""How often a tenant may call this process: a token bucket per organization."""
+"""How often a tenant may call this process, and how many calls it may have open: nobody takes the room of all."""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING
 
 from server.errors import AnalyticsError, Kind, Quota, Reason
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_TENANTS = 10_000
 _PLATFORM = ""
+_OPEN_RETRY_SECONDS = 1.0
 
 
 class TenantRates:
@@ -47,19 +48,57 @@ class TenantRates:
         return len(self._buckets)
 
 
+class TenantCalls:
+    """Counts the open calls of each organization."""
+
+    def __init__(self, most: int) -> None:
+        """Allow `most` at once."""
+        self.most = most
+        self._open: Counter[str] = Counter()
+
+    def enter(self, tenant: str) -> bool:
+        """Count a call in; False when the tenant has as many as it may."""
+        if self._open[tenant] >= self.most:
+            return False
+        self._open[tenant] += 1
+        return True
+
+    def leave(self, tenant: str) -> None:
+        """Count a call out."""
+        self._open[tenant] -= 1
+        if not self._open[tenant]:
+            del self._open[tenant]
+
+
 def limits(method: Method, rails: Rails, following: Stage) -> Stage:
     """Make the interceptor of one RPC."""
     del method
-    take = rails.rates.take
+    take, calls = rails.rates.take, rails.tenant_calls
 
     async def limited(exchange: Exchange) -> None:
         org = exchange.caller.org_id if exchange.caller is not None else None
-        wait = take(org or _PLATFORM)
+        tenant = org or _PLATFORM
+        wait = take(tenant)
         if wait:
             raise _too_fast(org, wait)
-        await following(exchange)
+        if not calls.enter(tenant):
+            raise _too_many(org, calls.most)
+        try:
+            await following(exchange)
+        finally:
+            calls.leave(tenant)
 
     return limited
+
+
+def _too_many(org: str | None, most: int) -> AnalyticsError:
+    return AnalyticsError(
+        Kind.RESOURCE_EXHAUSTED,
+        Reason.TENANT_RATE_LIMITED,
+        f"{most} calls are open already; end some and retry",
+        quota=Quota(f"org:{org}" if org else "platform", "open calls"),
+        retry_after=_OPEN_RETRY_SECONDS,
+    )
 
 
 def _too_fast(org: str | None, wait: float) -> AnalyticsError:

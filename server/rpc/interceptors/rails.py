@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from server.rpc.auth import TokenVerifier
-    from server.rpc.interceptors.limits import TenantRates
+    from server.rpc.interceptors.limits import TenantCalls, TenantRates
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Rails:
 
     verifier: TokenVerifier
     rates: TenantRates
+    tenant_calls: TenantCalls
     draining: asyncio.Event
     default_deadline: float
     max_deadline: float

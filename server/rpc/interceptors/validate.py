@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
-from protovalidate import EvaluationError, Validator
+from protovalidate import EvaluationError, ValidationError, Validator
 
 from server.errors import AnalyticsError, Kind, Reason
+from server.rpc.parts import check_parts
 from server.rpc.violations import field_violations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from google.protobuf.message import Message
+    from protovalidate import Violation
 
     from server.rpc.interceptors.exchange import Exchange, Stage
     from server.rpc.interceptors.rails import Rails
@@ -50,11 +52,13 @@ def parse(method: Method, raw: bytes) -> Message:
     """
     if len(raw) > method.max_bytes:
         raise AnalyticsError(
-            Kind.RESOURCE_EXHAUSTED, Reason.MESSAGE_TOO_LARGE, f"a message may have at most {method.max_bytes >> 20} MiB, this has more"
+            Kind.INVALID_ARGUMENT, Reason.MESSAGE_TOO_LARGE, f"a message may have at most {method.max_bytes >> 20} MiB, this has more"
         )
     try:
         message = method.request.FromString(raw)
-        violations = _validator.collect_violations(message)
+        if not method.takes_stream:
+            check_parts(message, method.max_parts)
+        violations = _violations(message)
     except (DecodeError, EvaluationError):
         raise AnalyticsError(
             Kind.INVALID_ARGUMENT, Reason.VALIDATION_FAILED, f"the bytes are not a valid {method.request.DESCRIPTOR.full_name}"
@@ -66,6 +70,16 @@ def parse(method: Method, raw: bytes) -> Message:
         reason = Reason.BATCH_TOO_LARGE if found[0].rule == _TOO_MANY else Reason.VALIDATION_FAILED
         raise AnalyticsError(Kind.INVALID_ARGUMENT, reason, first + more, violations=found)
     return message
+
+
+def _violations(message: Message) -> list[Violation]:
+    """Return every violation; of a list that is too long only that, for each of its items may have some of its own."""
+    try:
+        _validator.validate(message, fail_fast=True)
+    except ValidationError as error:
+        first = error.violations
+        return first if first[0].proto.rule_id == _TOO_MANY else _validator.collect_violations(message)
+    return []
 
 
 async def _messages(method: Method, exchange: Exchange) -> AsyncIterator[Message]:

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from analytics.v1 import models_pb2 as analytics_dot_v1_dot_models__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+analytics/admin/v1/operations_service.proto\x12\x12\x61nalytics.admin.v1\x1a\x19\x61nalytics/v1/models.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"C\n\x08TrainJob\x12\x37\n\nmodel_type\x18\x01 \x01(\x0e\x32\x17.analytics.v1.ModelTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"H\n\x0bTrainResult\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.analytics.v1.Model\x12\x15\n\rorganizations\x18\x02 \x01(\x05\"\xa9\x03\n\x06JobRun\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x05train\x18\x02 \x01(\x0b\x32\x1c.analytics.admin.v1.TrainJobH\x00\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.analytics.admin.v1.JobRunState\x12\x10\n\x08progress\x18\x04 \x01(\x01\x12\x0f\n\x07message\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\t \x01(\x03\x12!\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.google.rpc.Status\x12\x37\n\x0ctrain_result\x18\x0b \x01(\x0b\x32\x1f.analytics.admin.v1.TrainResultH\x01\x42\x05\n\x03jobB\x08\n\x06result\"m\n\rRunJobRequest\x12-\n\x05train\x18\x01 \x01(\x0b\x32\x1c.analytics.admin.v1.TrainJobH\x00\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0c\n\x03job\x12\x05\xbaH\x02\x08\x01\"9\n\x0eRunJobResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\",\n\x10GetJobRunRequest\x12\x18\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x11GetJobRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\"\x88\x01\n\x12ListJobRunsRequest\x12\x38\n\x05state\x18\x01 \x01(\x0e\x32\x1f.analytics.admin.v1.JobRunStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"X\n\x13ListJobRunsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.analytics.admin.v1.JobRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x12WatchJobRunRequest\x12\x18\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"Q\n\x13WatchJobRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\x12\x11\n\theartbeat\x18\x02 \x01(\x08\"\x17\n\x15GetServiceInfoRequest\"\xa5\x01\n\x16GetServiceInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0fschema_revision\x18\x02 \x01(\t\x12\x18\n\x10\x64\x61tabase_version\x18\x03 \x01(\t\x12\x17\n\x0fqueue_reachable\x18\x04 \x01(\x08\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x98\x01\n\x0bJobRunState\x12\x1d\n\x19JOB_RUN_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_RUN_STATE_QUEUED\x10\x01\x12\x19\n\x15JOB_RUN_STATE_RUNNING\x10\x02\x12\x1b\n\x17JOB_RUN_STATE_COMPLETED\x10\x03\x12\x18\n\x14JOB_RUN_STATE_FAILED\x10\x04\x32\xe9\x03\n\x11OperationsService\x12O\n\x06RunJob\x12!.analytics.admin.v1.RunJobRequest\x1a\".analytics.admin.v1.RunJobResponse\x12X\n\tGetJobRun\x12$.analytics.admin.v1.GetJobRunRequest\x1a%.analytics.admin.v1.GetJobRunResponse\x12^\n\x0bListJobRuns\x12&.analytics.admin.v1.ListJobRunsRequest\x1a\'.analytics.admin.v1.ListJobRunsResponse\x12`\n\x0bWatchJobRun\x12&.analytics.admin.v1.WatchJobRunRequest\x1a\'.analytics.admin.v1.WatchJobRunResponse0\x01\x12g\n\x0eGetServiceInfo\x12).analytics.admin.v1.GetServiceInfoRequest\x1a*.analytics.admin.v1.GetServiceInfoResponseBl\n\x16\x63om.analytics.admin.v1B\x16OperationsServiceProtoP\x01Z#analytics/admin/v1;analyticsadminv1\xaa\x02\x12\x41nalytics.Admin.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+analytics/admin/v1/operations_service.proto\x12\x12\x61nalytics.admin.v1\x1a\x19\x61nalytics/v1/models.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"C\n\x08TrainJob\x12\x37\n\nmodel_type\x18\x01 \x01(\x0e\x32\x17.analytics.v1.ModelTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"H\n\x0bTrainResult\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.analytics.v1.Model\x12\x15\n\rorganizations\x18\x02 \x01(\x05\"\xa9\x03\n\x06JobRun\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x05train\x18\x02 \x01(\x0b\x32\x1c.analytics.admin.v1.TrainJobH\x00\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.analytics.admin.v1.JobRunState\x12\x10\n\x08progress\x18\x04 \x01(\x01\x12\x0f\n\x07message\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\t \x01(\x03\x12!\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.google.rpc.Status\x12\x37\n\x0ctrain_result\x18\x0b \x01(\x0b\x32\x1f.analytics.admin.v1.TrainResultH\x01\x42\x05\n\x03jobB\x08\n\x06result\"m\n\rRunJobRequest\x12-\n\x05train\x18\x01 \x01(\x0b\x32\x1c.analytics.admin.v1.TrainJobH\x00\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0c\n\x03job\x12\x05\xbaH\x02\x08\x01\"9\n\x0eRunJobResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\",\n\x10GetJobRunRequest\x12\x18\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x11GetJobRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\"\x88\x01\n\x12ListJobRunsRequest\x12\x38\n\x05state\x18\x01 \x01(\x0e\x32\x1f.analytics.admin.v1.JobRunStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"X\n\x13ListJobRunsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.analytics.admin.v1.JobRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x12WatchJobRunRequest\x12\x18\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"Q\n\x13WatchJobRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\x12\x11\n\theartbeat\x18\x02 \x01(\x08\"\x17\n\x15GetServiceInfoRequest\"\xa5\x01\n\x16GetServiceInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0fschema_revision\x18\x02 \x01(\t\x12\x18\n\x10\x64\x61tabase_version\x18\x03 \x01(\t\x12\x17\n\x0fqueue_reachable\x18\x04 \x01(\x08\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x19GetPredictionQueueRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"\xe6\x02\n\x1aGetPredictionQueueResponse\x12\x13\n\x0bwaiting_due\x18\x01 \x01(\x03\x12\x15\n\rwaiting_later\x18\x02 \x01(\x03\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12\x1a\n\x12starts_last_minute\x18\x04 \x01(\x03\x12.\n\x0boldest_wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x06limits\x18\x06 \x01(\x0b\x32$.analytics.admin.v1.PredictionLimits\x12\x46\n\rorganizations\x18\x07 \x03(\x0b\x32/.analytics.admin.v1.OrganizationPredictionQueue\x12\x17\n\x0fnext_page_token\x18\x08 \x01(\t\x12(\n\x04time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\x10PredictionLimits\x12=\n\x10per_organization\x18\x01 \x01(\x0b\x32#.analytics.admin.v1.PredictionLimit\x12;\n\x0eper_model_type\x18\x02 \x01(\x0b\x32#.analytics.admin.v1.PredictionLimit\x12\x33\n\x06in_all\x18\x03 \x01(\x0b\x32#.analytics.admin.v1.PredictionLimit\"N\n\x0fPredictionLimit\x12\x0f\n\x07running\x18\x01 \x01(\x05\x12\x19\n\x11starts_per_minute\x18\x02 \x01(\x05\x12\x0f\n\x07waiting\x18\x03 \x01(\x05\"\x84\x01\n\x1bOrganizationPredictionQueue\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12\x33\n\x0flast_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x98\x01\n\x0bJobRunState\x12\x1d\n\x19JOB_RUN_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_RUN_STATE_QUEUED\x10\x01\x12\x19\n\x15JOB_RUN_STATE_RUNNING\x10\x02\x12\x1b\n\x17JOB_RUN_STATE_COMPLETED\x10\x03\x12\x18\n\x14JOB_RUN_STATE_FAILED\x10\x04\x32\xde\x04\n\x11OperationsService\x12O\n\x06RunJob\x12!.analytics.admin.v1.RunJobRequest\x1a\".analytics.admin.v1.RunJobResponse\x12X\n\tGetJobRun\x12$.analytics.admin.v1.GetJobRunRequest\x1a%.analytics.admin.v1.GetJobRunResponse\x12^\n\x0bListJobRuns\x12&.analytics.admin.v1.ListJobRunsRequest\x1a\'.analytics.admin.v1.ListJobRunsResponse\x12`\n\x0bWatchJobRun\x12&.analytics.admin.v1.WatchJobRunRequest\x1a\'.analytics.admin.v1.WatchJobRunResponse0\x01\x12g\n\x0eGetServiceInfo\x12).analytics.admin.v1.GetServiceInfoRequest\x1a*.analytics.admin.v1.GetServiceInfoResponse\x12s\n\x12GetPredictionQueue\x12-.analytics.admin.v1.GetPredictionQueueRequest\x1a..analytics.admin.v1.GetPredictionQueueResponseBl\n\x16\x63om.analytics.admin.v1B\x16OperationsServiceProtoP\x01Z#analytics/admin/v1;analyticsadminv1\xaa\x02\x12\x41nalytics.Admin.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,34 +55,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHJOBRUNREQUEST'].fields_by_name['run_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_WATCHJOBRUNREQUEST'].fields_by_name['after_revision']._loaded_options = None
   _globals['_WATCHJOBRUNREQUEST'].fields_by_name['after_revision']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_JOBRUNSTATE']._serialized_start=1617
-  _globals['_JOBRUNSTATE']._serialized_end=1769
-  _globals['_TRAINJOB']._serialized_start=181
-  _globals['_TRAINJOB']._serialized_end=248
-  _globals['_TRAINRESULT']._serialized_start=250
-  _globals['_TRAINRESULT']._serialized_end=322
-  _globals['_JOBRUN']._serialized_start=325
-  _globals['_JOBRUN']._serialized_end=750
-  _globals['_RUNJOBREQUEST']._serialized_start=752
-  _globals['_RUNJOBREQUEST']._serialized_end=861
-  _globals['_RUNJOBRESPONSE']._serialized_start=863
-  _globals['_RUNJOBRESPONSE']._serialized_end=920
-  _globals['_GETJOBRUNREQUEST']._serialized_start=922
-  _globals['_GETJOBRUNREQUEST']._serialized_end=966
-  _globals['_GETJOBRUNRESPONSE']._serialized_start=968
-  _globals['_GETJOBRUNRESPONSE']._serialized_end=1028
-  _globals['_LISTJOBRUNSREQUEST']._serialized_start=1031
-  _globals['_LISTJOBRUNSREQUEST']._serialized_end=1167
-  _globals['_LISTJOBRUNSRESPONSE']._serialized_start=1169
-  _globals['_LISTJOBRUNSRESPONSE']._serialized_end=1257
-  _globals['_WATCHJOBRUNREQUEST']._serialized_start=1259
-  _globals['_WATCHJOBRUNREQUEST']._serialized_end=1338
-  _globals['_WATCHJOBRUNRESPONSE']._serialized_start=1340
-  _globals['_WATCHJOBRUNRESPONSE']._serialized_end=1421
-  _globals['_GETSERVICEINFOREQUEST']._serialized_start=1423
-  _globals['_GETSERVICEINFOREQUEST']._serialized_end=1446
-  _globals['_GETSERVICEINFORESPONSE']._serialized_start=1449
-  _globals['_GETSERVICEINFORESPONSE']._serialized_end=1614
-  _globals['_OPERATIONSSERVICE']._serialized_start=1772
-  _globals['_OPERATIONSSERVICE']._serialized_end=2261
+  _globals['_GETPREDICTIONQUEUEREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_GETPREDICTIONQUEUEREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_GETPREDICTIONQUEUEREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_GETPREDICTIONQUEUEREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
+  _globals['_JOBRUNSTATE']._serialized_start=2510
+  _globals['_JOBRUNSTATE']._serialized_end=2662
+  _globals['_TRAINJOB']._serialized_start=213
+  _globals['_TRAINJOB']._serialized_end=280
+  _globals['_TRAINRESULT']._serialized_start=282
+  _globals['_TRAINRESULT']._serialized_end=354
+  _globals['_JOBRUN']._serialized_start=357
+  _globals['_JOBRUN']._serialized_end=782
+  _globals['_RUNJOBREQUEST']._serialized_start=784
+  _globals['_RUNJOBREQUEST']._serialized_end=893
+  _globals['_RUNJOBRESPONSE']._serialized_start=895
+  _globals['_RUNJOBRESPONSE']._serialized_end=952
+  _globals['_GETJOBRUNREQUEST']._serialized_start=954
+  _globals['_GETJOBRUNREQUEST']._serialized_end=998
+  _globals['_GETJOBRUNRESPONSE']._serialized_start=1000
+  _globals['_GETJOBRUNRESPONSE']._serialized_end=1060
+  _globals['_LISTJOBRUNSREQUEST']._serialized_start=1063
+  _globals['_LISTJOBRUNSREQUEST']._serialized_end=1199
+  _globals['_LISTJOBRUNSRESPONSE']._serialized_start=1201
+  _globals['_LISTJOBRUNSRESPONSE']._serialized_end=1289
+  _globals['_WATCHJOBRUNREQUEST']._serialized_start=1291
+  _globals['_WATCHJOBRUNREQUEST']._serialized_end=1370
+  _globals['_WATCHJOBRUNRESPONSE']._serialized_start=1372
+  _globals['_WATCHJOBRUNRESPONSE']._serialized_end=1453
+  _globals['_GETSERVICEINFOREQUEST']._serialized_start=1455
+  _globals['_GETSERVICEINFOREQUEST']._serialized_end=1478
+  _globals['_GETSERVICEINFORESPONSE']._serialized_start=1481
+  _globals['_GETSERVICEINFORESPONSE']._serialized_end=1646
+  _globals['_GETPREDICTIONQUEUEREQUEST']._serialized_start=1648
+  _globals['_GETPREDICTIONQUEUEREQUEST']._serialized_end=1733
+  _globals['_GETPREDICTIONQUEUERESPONSE']._serialized_start=1736
+  _globals['_GETPREDICTIONQUEUERESPONSE']._serialized_end=2094
+  _globals['_PREDICTIONLIMITS']._serialized_start=2097
+  _globals['_PREDICTIONLIMITS']._serialized_end=2292
+  _globals['_PREDICTIONLIMIT']._serialized_start=2294
+  _globals['_PREDICTIONLIMIT']._serialized_end=2372
+  _globals['_ORGANIZATIONPREDICTIONQUEUE']._serialized_start=2375
+  _globals['_ORGANIZATIONPREDICTIONQUEUE']._serialized_end=2507
+  _globals['_OPERATIONSSERVICE']._serialized_start=2665
+  _globals['_OPERATIONSSERVICE']._serialized_end=3271
 # @@protoc_insertion_point(module_scope)

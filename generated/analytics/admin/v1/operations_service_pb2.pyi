@@ -6,6 +6,7 @@ isort:skip_file
 from analytics.v1 import models_pb2 as _models_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -356,7 +357,9 @@ class WatchJobRunRequest(_message.Message):
     run_id: _builtins.str
     """Id of the run."""
     after_revision: _builtins.int
-    """Resume: only revisions greater than this are sent; 0 starts with the current state."""
+    """Resume: only revisions greater than this are sent; 0 starts with the current state. One that the run has not reached
+    is INVALID_ARGUMENT: it was never told by a watch of this run.
+    """
     def __init__(
         self,
         *,
@@ -455,3 +458,196 @@ class GetServiceInfoResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetServiceInfoResponse: _TypeAlias = GetServiceInfoResponse  # noqa: Y015
+
+@_typing.final
+class GetPredictionQueueRequest(_message.Message):
+    """Request of GetPredictionQueue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Organizations per page; 0 means 50, more than 1000 means 1000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPredictionQueueRequest: _TypeAlias = GetPredictionQueueRequest  # noqa: Y015
+
+@_typing.final
+class GetPredictionQueueResponse(_message.Message):
+    """Response of GetPredictionQueue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAITING_DUE_FIELD_NUMBER: _builtins.int
+    WAITING_LATER_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    STARTS_LAST_MINUTE_FIELD_NUMBER: _builtins.int
+    OLDEST_WAIT_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    ORGANIZATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    waiting_due: _builtins.int
+    """Waiting jobs that may start as soon as the limits have room."""
+    waiting_later: _builtins.int
+    """Waiting jobs whose schedule time has not come."""
+    running: _builtins.int
+    """Jobs that run, counted from the moment they are handed to the workers."""
+    starts_last_minute: _builtins.int
+    """Starts in the last 60 s, retries included."""
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last."""
+    @_builtins.property
+    def oldest_wait(self) -> _duration_pb2.Duration:
+        """How long the job that is due for longest has been due; absent when none is."""
+
+    @_builtins.property
+    def limits(self) -> Global___PredictionLimits:
+        """The limits as the answering server has them; processes with other settings go by their own."""
+
+    @_builtins.property
+    def organizations(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrganizationPredictionQueue]:
+        """Organizations with a waiting or running job, most waiting jobs first, then by id; each page counts anew. One whose
+        number of waiting jobs stays the same is on exactly one page; one whose number changes meanwhile may be on two or on
+        none.
+        """
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """The instant of these figures, by the clock of the database."""
+
+    def __init__(
+        self,
+        *,
+        waiting_due: _builtins.int = ...,
+        waiting_later: _builtins.int = ...,
+        running: _builtins.int = ...,
+        starts_last_minute: _builtins.int = ...,
+        oldest_wait: _duration_pb2.Duration | None = ...,
+        limits: Global___PredictionLimits | None = ...,
+        organizations: _abc.Iterable[Global___OrganizationPredictionQueue] | None = ...,
+        next_page_token: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "oldest_wait", b"oldest_wait", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "next_page_token", b"next_page_token", "oldest_wait", b"oldest_wait", "organizations", b"organizations", "running", b"running", "starts_last_minute", b"starts_last_minute", "time", b"time", "waiting_due", b"waiting_due", "waiting_later", b"waiting_later"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPredictionQueueResponse: _TypeAlias = GetPredictionQueueResponse  # noqa: Y015
+
+@_typing.final
+class PredictionLimits(_message.Message):
+    """Limits of the prediction queue; all hold at the same time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PER_ORGANIZATION_FIELD_NUMBER: _builtins.int
+    PER_MODEL_TYPE_FIELD_NUMBER: _builtins.int
+    IN_ALL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def per_organization(self) -> Global___PredictionLimit:
+        """Of one organization."""
+
+    @_builtins.property
+    def per_model_type(self) -> Global___PredictionLimit:
+        """Of one model type."""
+
+    @_builtins.property
+    def in_all(self) -> Global___PredictionLimit:
+        """Over all organizations."""
+
+    def __init__(
+        self,
+        *,
+        per_organization: Global___PredictionLimit | None = ...,
+        per_model_type: Global___PredictionLimit | None = ...,
+        in_all: Global___PredictionLimit | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["in_all", b"in_all", "per_model_type", b"per_model_type", "per_organization", b"per_organization"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_all", b"in_all", "per_model_type", b"per_model_type", "per_organization", b"per_organization"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictionLimits: _TypeAlias = PredictionLimits  # noqa: Y015
+
+@_typing.final
+class PredictionLimit(_message.Message):
+    """Limits of one scope; 0 is no limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNNING_FIELD_NUMBER: _builtins.int
+    STARTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    running: _builtins.int
+    """Jobs that run at the same time."""
+    starts_per_minute: _builtins.int
+    """Starts in any 60 s."""
+    waiting: _builtins.int
+    """Waiting jobs, beyond which a request is PREDICTION_QUEUE_FULL; model types have none."""
+    def __init__(
+        self,
+        *,
+        running: _builtins.int = ...,
+        starts_per_minute: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["running", b"running", "starts_per_minute", b"starts_per_minute", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictionLimit: _TypeAlias = PredictionLimit  # noqa: Y015
+
+@_typing.final
+class OrganizationPredictionQueue(_message.Message):
+    """What one organization has in the queue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    LAST_START_TIME_FIELD_NUMBER: _builtins.int
+    org_id: _builtins.str
+    """Id of the organization."""
+    waiting: _builtins.int
+    """Waiting jobs, due and later."""
+    running: _builtins.int
+    """Running jobs."""
+    @_builtins.property
+    def last_start_time(self) -> _timestamp_pb2.Timestamp:
+        """When a job of it was last started; absent before the first."""
+
+    def __init__(
+        self,
+        *,
+        org_id: _builtins.str = ...,
+        waiting: _builtins.int = ...,
+        running: _builtins.int = ...,
+        last_start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_start_time", b"last_start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_start_time", b"last_start_time", "org_id", b"org_id", "running", b"running", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrganizationPredictionQueue: _TypeAlias = OrganizationPredictionQueue  # noqa: Y015

@@ -62,6 +62,11 @@ class OperationsServiceStub:
                 request_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetServiceInfoRequest.SerializeToString,
                 response_deserializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetServiceInfoResponse.FromString,
                 _registered_method=True)
+        self.GetPredictionQueue = channel.unary_unary(
+                '/analytics.admin.v1.OperationsService/GetPredictionQueue',
+                request_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetPredictionQueueRequest.SerializeToString,
+                response_deserializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetPredictionQueueResponse.FromString,
+                _registered_method=True)
 
 
 class OperationsServiceServicer:
@@ -108,6 +113,16 @@ class OperationsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPredictionQueue(self, request, context):
+        """Says how the prediction queue stands: what waits and runs, the limits, and the organizations with the most waiting
+        jobs. It counts jobs by the id of their organization; of inputs, results and users it reads nothing. Counted anew at
+        every call, which takes about a second per million waiting jobs: ask every few seconds at most, and follow the
+        metrics for more. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperationsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -135,6 +150,11 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.GetServiceInfo,
                     request_deserializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetServiceInfoRequest.FromString,
                     response_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetServiceInfoResponse.SerializeToString,
+            ),
+            'GetPredictionQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPredictionQueue,
+                    request_deserializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetPredictionQueueRequest.FromString,
+                    response_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetPredictionQueueResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -275,6 +295,33 @@ class OperationsService:
             '/analytics.admin.v1.OperationsService/GetServiceInfo',
             analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetServiceInfoRequest.SerializeToString,
             analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetServiceInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPredictionQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analytics.admin.v1.OperationsService/GetPredictionQueue',
+            analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetPredictionQueueRequest.SerializeToString,
+            analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetPredictionQueueResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,12 @@ class OperationsServiceStub:
     """
     GetServiceInfo: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.GetServiceInfoRequest, _operations_service_pb2.GetServiceInfoResponse]
     """Says what this server is and what it can reach."""
+    GetPredictionQueue: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.GetPredictionQueueRequest, _operations_service_pb2.GetPredictionQueueResponse]
+    """Says how the prediction queue stands: what waits and runs, the limits, and the organizations with the most waiting
+    jobs. It counts jobs by the id of their organization; of inputs, results and users it reads nothing. Counted anew at
+    every call, which takes about a second per million waiting jobs: ask every few seconds at most, and follow the
+    metrics for more. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
 
 @_typing.type_check_only
 class OperationsServiceAsyncStub(OperationsServiceStub):
@@ -75,6 +81,12 @@ class OperationsServiceAsyncStub(OperationsServiceStub):
     """
     GetServiceInfo: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.GetServiceInfoRequest, _operations_service_pb2.GetServiceInfoResponse]  # type: ignore[assignment]
     """Says what this server is and what it can reach."""
+    GetPredictionQueue: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.GetPredictionQueueRequest, _operations_service_pb2.GetPredictionQueueResponse]  # type: ignore[assignment]
+    """Says how the prediction queue stands: what waits and runs, the limits, and the organizations with the most waiting
+    jobs. It counts jobs by the id of their organization; of inputs, results and users it reads nothing. Counted anew at
+    every call, which takes about a second per million waiting jobs: ask every few seconds at most, and follow the
+    metrics for more. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
 
 class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
     """For the operators of the platform: background jobs and what the service is. Nothing here reads tenant data. Role of
@@ -126,5 +138,17 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_service_pb2.GetServiceInfoResponse, _abc.Awaitable[_operations_service_pb2.GetServiceInfoResponse]]:
         """Says what this server is and what it can reach."""
+
+    @_abc_1.abstractmethod
+    def GetPredictionQueue(
+        self,
+        request: _operations_service_pb2.GetPredictionQueueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_service_pb2.GetPredictionQueueResponse, _abc.Awaitable[_operations_service_pb2.GetPredictionQueueResponse]]:
+        """Says how the prediction queue stands: what waits and runs, the limits, and the organizations with the most waiting
+        jobs. It counts jobs by the id of their organization; of inputs, results and users it reads nothing. Counted anew at
+        every call, which takes about a second per million waiting jobs: ask every few seconds at most, and follow the
+        metrics for more. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
 
 def add_OperationsServiceServicer_to_server(servicer: OperationsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

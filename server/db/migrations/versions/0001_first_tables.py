@@ -129,6 +129,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", name=op.f("pk_organization_profiles")),
     )
     op.create_table(
+        "prediction_backlog",
+        sa.Column("single", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due", sa.BigInteger(), nullable=False),
+        sa.Column("later", sa.BigInteger(), nullable=False),
+        sa.Column("oldest", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("running", sa.BigInteger(), nullable=False),
+        sa.Column("starts", sa.BigInteger(), nullable=False),
+        sa.Column("fresh_until", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("single", name=op.f("ck_prediction_backlog_single")),
+        sa.PrimaryKeyConstraint("single", name=op.f("pk_prediction_backlog")),
+    )
+    op.create_table(
         "prediction_starts",
         sa.Column("org_id", sa.Text(), nullable=False),
         sa.Column("job_id", sa.Uuid(), nullable=False),
@@ -235,7 +248,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model_id", name=op.f("pk_shared_model_artifacts")),
     )
 
-    for statement in (*_clock(), *_guards(), *_shared(), *_pooled_view()):
+    for statement in (*_clock(), *_guards(), *_shared(), *_pooled_view(), *_room()):
         op.execute(statement)
 
 
@@ -281,6 +294,8 @@ def _shared() -> list[str]:
         "GRANT SELECT, INSERT ON shared_model_artifacts TO trainer",
         "GRANT SELECT, INSERT, UPDATE ON job_runs TO app",
         "GRANT SELECT ON alembic_version TO app",
+        "GRANT SELECT ON prediction_backlog TO app",
+        "GRANT SELECT, INSERT, UPDATE ON prediction_backlog TO dispatch",
     ]
 
 
@@ -311,8 +326,44 @@ def _pooled_view() -> list[str]:
     ]
 
 
+def _room() -> list[str]:
+    """How many more jobs of a tenant may wait, exact until the caller's transaction ends; `docs/decisions/0015-backlog-caps.md`.
+
+    Runs as its caller, so the count is under row-level security. Each statement of a volatile function has a snapshot of
+    its own: what is counted under a lock was committed before the lock was given. Rolling the inner block back gives the
+    shared lock back, so that nobody waits for the exclusive one while holding it.
+    """
+    count = "SELECT count(*) FROM (SELECT FROM prediction_jobs WHERE org_id = tenant AND state = 'QUEUED' LIMIT cap) q INTO waiting"
+    return [
+        f"""
+        CREATE FUNCTION prediction_room(tenant text, cap bigint, wanted bigint, most bigint) RETURNS bigint
+        LANGUAGE plpgsql VOLATILE AS $$
+        DECLARE
+            waiting bigint;
+            -- What may be queued at once by others: one job by each connection, and one batch.
+            others bigint := current_setting('max_connections')::bigint + most;
+        BEGIN
+            IF wanted > 1 THEN PERFORM pg_advisory_xact_lock(2, hashtext(tenant)); END IF;
+            BEGIN
+                PERFORM pg_advisory_xact_lock_shared(1, hashtext(tenant));
+                {count};
+                IF waiting >= cap OR waiting + others <= cap THEN RETURN greatest(cap - waiting, 0); END IF;
+                RAISE EXCEPTION 'close to the cap';
+            EXCEPTION WHEN raise_exception THEN NULL;
+            END;
+            PERFORM pg_advisory_xact_lock(1, hashtext(tenant));
+            {count};
+            RETURN greatest(cap - waiting, 0);
+        END $$
+        """,
+        "REVOKE ALL ON FUNCTION prediction_room FROM PUBLIC",
+        "GRANT EXECUTE ON FUNCTION prediction_room TO app",
+    ]
+
+
 def downgrade() -> None:
     """Undo."""
+    op.execute("DROP FUNCTION prediction_room")
     op.execute("DROP VIEW pooled_turnover_rows")
     op.drop_table("shared_model_artifacts")
     op.drop_index("ix_prediction_jobs_running", table_name="prediction_jobs", postgresql_where=sa.text("state = 'RUNNING'"))
@@ -327,6 +378,7 @@ def downgrade() -> None:
     op.drop_index("ix_prediction_starts_recent", table_name="prediction_starts")
     op.drop_table("prediction_turns")
     op.drop_table("prediction_starts")
+    op.drop_table("prediction_backlog")
     op.drop_table("organization_profiles")
     op.drop_index("ix_outbox_oldest", table_name="outbox")
     op.drop_table("outbox")

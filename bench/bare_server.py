@@ -1,0 +1,101 @@
+"""The bare handler: `python -m bench.bare_server` answers GetPredictionJob by one indexed SELECT and nothing else.
+
+No credential, no validation, no tenant, no span, no log: one asyncpg statement on a pool, and the same answer as ours
+built from the row.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+import grpc
+import grpc.aio
+import uvloop
+from analytics.v1 import models_pb2
+from analytics.v1 import predictions_pb2 as pb
+
+from server.lifecycle import announce_ready, termination
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+SERVICE = "analytics.v1.AnalyticsService"
+CONNECTIONS = 8
+ORG, URL = "BENCH_ORG", "BENCH_DATABASE_URL"
+_JOB = "SELECT * FROM prediction_jobs WHERE org_id = $1 AND job_id = $2"
+
+
+async def _keep(_: asyncpg.Connection) -> None:
+    """A single SELECT leaves nothing behind that the pool would have to reset."""
+
+
+def job_message(row: asyncpg.Record) -> pb.PredictionJob:
+    """Build the answer from the columns."""
+    result = json.loads(row["result"])
+    made = pb.PredictionJob(
+        id=str(row["job_id"]),
+        model_id=str(row["model_id"]),
+        model_type=models_pb2.MODEL_TYPE_TURNOVER_PREDICTION,
+        model_version=row["model_version"],
+        input_hash=f"jcs-sha256:{row['input_hash'].hex()}",
+        state=f"PREDICTION_JOB_STATE_{row['state']}",
+        attempt=row["attempt"],
+        revision=row["revision"],
+        generation=row["generation"],
+        turnover=pb.TurnoverResult(
+            score=result["score"],
+            predicted_to_leave=result["predicted_to_leave"],
+            confidence=result["confidence"],
+            contributions=[
+                pb.Contribution(
+                    feature=item["feature"],
+                    direction=f"CONTRIBUTION_DIRECTION_{item['direction']}",
+                    contribution=item["contribution"],
+                    band=f"VALUE_BAND_{item['band']}",
+                )
+                for item in result["contributions"]
+            ],
+            model_was_drifting=result["model_was_drifting"],
+        ),
+    )
+    _set(made.schedule_time, row["schedule_time"])
+    _set(made.create_time, row["created_at"])
+    _set(made.start_time, row["started_at"])
+    _set(made.complete_time, row["completed_at"])
+    return made
+
+
+async def serve(url: str, org: str) -> None:
+    """Serve until asked to stop."""
+    stop = termination()
+    pool = await asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS, reset=_keep)
+
+    async def get(request: pb.GetPredictionJobRequest, _: object) -> pb.GetPredictionJobResponse:
+        row = await pool.fetchrow(_JOB, org, UUID(request.job_id))
+        return pb.GetPredictionJobResponse(job=job_message(row))
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        get, request_deserializer=pb.GetPredictionJobRequest.FromString, response_serializer=pb.GetPredictionJobResponse.SerializeToString
+    )
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"GetPredictionJob": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    announce_ready(port)
+    await stop.wait()
+    await server.stop(0)
+    await pool.close()
+
+
+def _set(field: Timestamp, instant: datetime) -> None:
+    field.FromDatetime(instant)
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(os.environ[URL], os.environ[ORG]))

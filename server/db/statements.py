@@ -1,0 +1,114 @@
+"""Core statements in the driver's form, run on the driver's own connection.
+
+SQLAlchemy compiles, checks parameters and makes rows; its execution layer is left out, because it costs several times
+what the statement itself does. What always holds here: a failure of the database leaves as a SQLAlchemy error, never
+with the parameters in its text.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from weakref import WeakKeyDictionary
+
+import asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi, PGDialect_asyncpg
+from sqlalchemy.engine import IteratorResult, Result
+from sqlalchemy.engine.result import SimpleResultMetaData
+from sqlalchemy.exc import DBAPIError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Executable
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+    # What a parameter holds is known only to the store that wrote the statement.
+    Parameters: TypeAlias = Mapping[str, Any]
+    Writer: TypeAlias = Callable[[Any], Any]
+
+DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # its constructor has no annotations
+_NO_PARAMETERS: Parameters = {}
+_NO_ROWS = SimpleResultMetaData(())
+
+
+class _Compilable(Protocol):
+    """What every statement of Core can do."""
+
+    def compile(self, *, dialect: object, compile_kwargs: Mapping[str, object]) -> SQLCompiler: ...
+
+
+class Statement:
+    """A compiled statement."""
+
+    __slots__ = ("_metadata", "_parameters", "sql")
+
+    def __init__(self, statement: Executable) -> None:
+        """Compile; values that the statement holds itself become defaults of its parameters."""
+        compilable: _Compilable = statement  # type: ignore[assignment]  # every executable of Core is one
+        compiled = compilable.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
+        values = compiled.params
+        self.sql = str(compiled)
+        self._parameters: list[tuple[str, bool, Any, Writer | None]] = []
+        for name in compiled.positiontup or ():
+            # A list that was written out has parameters of its own, already in the driver's form.
+            bound = compiled.binds.get(name)
+            writer = None if bound is None else bound.type.dialect_impl(DIALECT).bind_processor(DIALECT)
+            self._parameters.append((name, bound is not None and bound.required, values[name], writer))
+        self._metadata: SimpleResultMetaData | None = None
+
+    def arguments(self, parameters: Parameters) -> list[Any]:
+        """Return what the driver is given, in order; a missing parameter is a programming error (KeyError)."""
+        made = []
+        for name, required, default, writer in self._parameters:
+            value = parameters[name] if required else parameters.get(name, default)
+            made.append(value if writer is None else writer(value))
+        return made
+
+    def rows(self, records: Sequence[asyncpg.Record]) -> Result[Any]:
+        """Return the driver's rows as SQLAlchemy's."""
+        if not records:
+            return IteratorResult(_NO_ROWS, iter(()))
+        if self._metadata is None:
+            self._metadata = SimpleResultMetaData(list(records[0].keys()))
+        return IteratorResult(self._metadata, iter(records))
+
+
+def ready_made(statement: Executable) -> Statement:
+    """Return the compiled form; one that stays, a module's constant with `bindparam`s for values, is compiled once."""
+    known = _compiled.get(statement)
+    if known is None:
+        known = _compiled[statement] = Statement(statement)
+    return known
+
+
+async def fetch(connection: asyncpg.Connection, statement: Executable, parameters: Parameters | None) -> Result[Any]:
+    """Run a statement and return its rows."""
+    ready = ready_made(statement)
+    with translated(ready.sql, connection):
+        records = await connection.fetch(ready.sql, *ready.arguments(parameters or _NO_PARAMETERS))
+    return ready.rows(records)
+
+
+async def execute(connection: asyncpg.Connection, statement: Executable, parameters: Parameters | None) -> int:
+    """Run a statement and return how many rows it changed."""
+    ready = ready_made(statement)
+    arguments = ready.arguments(parameters or _NO_PARAMETERS)
+    with translated(ready.sql, connection):
+        status = await connection.execute(ready.sql, *arguments)
+    last = status.rpartition(" ")[2]
+    return int(last) if last.isdecimal() else 0
+
+
+_compiled: WeakKeyDictionary[Executable, Statement] = WeakKeyDictionary()
+
+
+@contextmanager
+def translated(sql: str, connection: asyncpg.Connection | None = None) -> Iterator[None]:
+    """Turn the driver's failures into SQLAlchemy's; plain OSErrors pass, as they do while it connects."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, AsyncAdapt_asyncpg_dbapi.Error) as error:
+        # The last is what the pool raises when it could not connect.
+        lost = connection is None or connection.is_closed()
+        raise DBAPIError(sql, None, error, hide_parameters=True, connection_invalidated=lost) from error
