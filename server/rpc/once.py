@@ -25,8 +25,15 @@ class Repeatable(Protocol):
     request_id: str
 
 
-async def once(app: App, call: Call, request: Repeatable, answer: type[Response], act: Callable[[Tx], Awaitable[Response]]) -> Response:
-    """Do `act` in a transaction, or return what it answered the first time.
+async def once(  # noqa: PLR0913 - the call, what it does, and what a repetition does
+    app: App,
+    call: Call,
+    request: Repeatable,
+    answer: type[Response],
+    act: Callable[[Tx], Awaitable[Response]],
+    replayed: Callable[[Tx, Response], Awaitable[None]] | None = None,
+) -> Response:
+    """Do `act` in a transaction, or return what it answered the first time, after `replayed` has taken note of that.
 
     Raises:
         AnalyticsError: IDEMPOTENCY_KEY_REUSED, and whatever `act` raises.
@@ -38,7 +45,10 @@ async def once(app: App, call: Call, request: Repeatable, answer: type[Response]
             return await act(tx)
         earlier = await store.claim(tx, org, call.method, key, _hash(request))
         if earlier is not None:
-            return answer.FromString(earlier)
+            first = answer.FromString(earlier)
+            if replayed is not None:
+                await replayed(tx, first)
+            return first
         response = await act(tx)
         await store.remember(tx, org, call.method, key, response.SerializeToString())
     return response

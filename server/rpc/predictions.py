@@ -72,7 +72,8 @@ class PredictionRpcs:
         asked = _checked(wanted(request), "schedule_time")
         earlier = await earlier_answer(self._app, call, request, pb.RequestPredictionResponse)
         if earlier is not None:
-            await self._audit_replay(call, [earlier])
+            async with self._app.tx(call.caller.org) as tx:
+                await _audit_replay(call, tx, earlier)
             return earlier
         prepared = await self._prepare(asked, call, repeatable=not request.request_id)
         if isinstance(prepared, Accepted):
@@ -82,7 +83,7 @@ class PredictionRpcs:
             return _accepted(await accept(tx, origin(call), prepared, Room(caps(self._app.settings))))
 
         async with self._kept([prepared], call) as queued:
-            response = await once(self._app, call, request, pb.RequestPredictionResponse, act)
+            response = await once(self._app, call, request, pb.RequestPredictionResponse, act, partial(_audit_replay, call))
             await failpoints.passing("request.committed")
             queued.update([response.job_id] if not response.deduplicated else [])
         return response
@@ -91,7 +92,8 @@ class PredictionRpcs:
         """Accept or refuse each item by itself."""
         earlier = await earlier_answer(self._app, call, request, pb.BatchRequestPredictionsResponse)
         if earlier is not None:
-            await self._audit_replay(call, [item.accepted for item in earlier.items if item.HasField("accepted")])
+            async with self._app.tx(call.caller.org) as tx:
+                await _audit_replay(call, tx, earlier)
             return earlier
         outcomes = await self._prepare_each(request.predictions, call)
 
@@ -100,7 +102,7 @@ class PredictionRpcs:
             return pb.BatchRequestPredictionsResponse(items=items)
 
         async with self._kept([outcome for outcome in outcomes if isinstance(outcome, Prepared)], call) as queued:
-            response = await once(self._app, call, request, pb.BatchRequestPredictionsResponse, act)
+            response = await once(self._app, call, request, pb.BatchRequestPredictionsResponse, act, partial(_audit_replay, call))
             queued.update(item.accepted.job_id for item in response.items if not item.accepted.deduplicated)
         return response
 
@@ -179,13 +181,6 @@ class PredictionRpcs:
         self._models.remember(basis)
         return prepared
 
-    async def _audit_replay(self, call: Call, answers: Sequence[pb.RequestPredictionResponse]) -> None:
-        """Record that predictions were asked for again under the same request id."""
-        async with self._app.tx(call.caller.org) as tx:
-            for answer in answers:
-                details = {"model_version": answer.job.model_version, "deduplicated": "true"}
-                await audit.record(tx, origin(call), Act("prediction.requested", "prediction_job", answer.job_id, details))
-
     @asynccontextmanager
     async def _kept(self, prepared: Sequence[Prepared], call: Call) -> AsyncIterator[set[str]]:
         """Keep the inputs of new jobs while the block queues them; drop those whose job id it does not put into the set."""
@@ -255,6 +250,16 @@ class PredictionRpcs:
 
 _ANSWER_MARGIN_SECONDS = 0.1
 """Kept from a wait so that the answer still arrives before the caller's deadline."""
+
+
+async def _audit_replay(call: Call, tx: Tx, first: pb.RequestPredictionResponse | pb.BatchRequestPredictionsResponse) -> None:
+    """Record that predictions were asked for again under the same request id."""
+    answers = (
+        [first] if isinstance(first, pb.RequestPredictionResponse) else [item.accepted for item in first.items if item.HasField("accepted")]
+    )
+    for answer in answers:
+        details = {"model_version": answer.job.model_version, "deduplicated": "true"}
+        await audit.record(tx, origin(call), Act("prediction.requested", "prediction_job", answer.job_id, details))
 
 
 def _accepted(accepted: Accepted) -> pb.RequestPredictionResponse:

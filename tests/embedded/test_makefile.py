@@ -22,13 +22,15 @@ case "$*" in
   "-m server.embedded run") echo "run" >> {folder}/log;;
 esac
 """
-_LOCKED = "pip --require-hashes --requirement requirements.txt"
-_PROJECT = "pip --no-index --no-deps --no-build-isolation --editable ."
+# What builds comes first, so that the installation itself fetches nothing that is not locked.
+_BUILD = "pip --require-hashes --requirement requirements-build.txt"
+_LOCKED = "pip --no-build-isolation --use-pep517 --require-hashes --requirement requirements.txt"
+_PROJECT = "pip --no-build-isolation --use-pep517 --no-index --no-deps --editable ."
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "pyproject.toml"):
+    for name in ("Makefile", "requirements-build.txt", "requirements.txt", "requirements-dev.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "python").write_text(_PYTHON.format(folder=tmp_path))
     (tmp_path / "python").chmod(0o755)
@@ -50,7 +52,7 @@ def _log(project: Path) -> list[str]:
 
 def test_the_first_run_builds_the_environment_and_later_ones_do_not(project: Path) -> None:
     assert _make(project).returncode == 0
-    assert _log(project) == ["venv", _LOCKED, _PROJECT, "run"]
+    assert _log(project) == ["venv", _BUILD, _LOCKED, _BUILD, _PROJECT, "run"]
     assert _make(project).returncode == 0
     assert _log(project) == ["run"]
 
@@ -61,7 +63,7 @@ def test_a_changed_lock_is_installed_into_the_environment(project: Path) -> None
     stamp = project / ".venv" / ".runtime"
     os.utime(project / "requirements.txt", (stamp.stat().st_mtime + 1,) * 2)
     _make(project)
-    assert _log(project) == [_LOCKED, "run"]
+    assert _log(project) == [_BUILD, _LOCKED, "run"]
 
 
 def test_an_installation_that_was_cut_off_is_built_anew(project: Path) -> None:
@@ -69,10 +71,10 @@ def test_an_installation_that_was_cut_off_is_built_anew(project: Path) -> None:
     failed = _make(project)
     assert failed.returncode != 0
     assert "make: the packages could not be installed (see above)" in failed.stderr
-    assert _log(project) == ["venv", _LOCKED]
+    assert _log(project) == ["venv", _BUILD]
     (project / "without-network").unlink()
     assert _make(project).returncode == 0
-    assert _log(project) == ["venv", _LOCKED, _PROJECT, "run"]
+    assert _log(project) == ["venv", _BUILD, _LOCKED, _BUILD, _PROJECT, "run"]
 
 
 def test_an_environment_that_was_moved_with_its_folder_is_built_anew(project: Path, tmp_path: Path) -> None:
@@ -80,7 +82,7 @@ def test_an_environment_that_was_moved_with_its_folder_is_built_anew(project: Pa
     _log(project)
     (project / ".venv" / ".made").write_text("/somewhere/else")
     _make(project)
-    assert _log(project) == ["venv", _LOCKED, _PROJECT, "run"]
+    assert _log(project) == ["venv", _BUILD, _LOCKED, _BUILD, _PROJECT, "run"]
 
 
 @pytest.mark.parametrize(

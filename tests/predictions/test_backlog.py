@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -19,6 +19,7 @@ from server.errors import AnalyticsError, Reason
 from server.identity import Caller, OrgId, RequestId, Role, UserId
 from server.predictions.backlog import store
 from server.predictions.backlog.count import count
+from server.queue import valkey
 from server.rpc.call import Call
 from server.rpc.predictions import PredictionRpcs
 from tests.support import environment, live, trained
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
+    from server.db import Tx
     from tests.support.databases import Cluster
     from tests.support.live import Service
 
@@ -47,8 +49,10 @@ UNLOCKED = """
 
 @pytest.fixture
 async def crowded(cluster: Cluster, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
-    """A service without a worker, whose callers wait for a connection for as long as it takes."""
+    """A service without a worker, whose callers wait for PostgreSQL and Valkey as long as it takes."""
     monkeypatch.setattr(engines, "POOL_WAIT_SECONDS", 600.0)
+    monkeypatch.setattr(engines, "CONNECT_TIMEOUT_SECONDS", 600.0)
+    monkeypatch.setattr(valkey, "TIMEOUT_SECONDS", 600.0)
     settings = environment.settings(
         cluster, database, redis_url=f"{cluster.valkey.url}?db=5", prediction_backlog_per_org=CAP, db_pool_size=16
     )
@@ -118,11 +122,18 @@ async def test_of_ten_thousand_requests_at_once_exactly_as_many_wait_as_may_and_
 async def test_control_without_the_locks_requests_at_once_pass_the_cap(
     cluster: Cluster, crowded: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    object.__setattr__(crowded.app.settings, "prediction_backlog_per_org", 50)
+    object.__setattr__(crowded.app.settings, "prediction_backlog_per_org", 3)
     monkeypatch.setattr(store, "_LEFT", text(UNLOCKED).bindparams(*store._LEFT._bindparams.values()))
-    org = new_org()
-    await _ask(crowded, org, [_request(number) for number in range(500)])
-    assert await _waiting(cluster, crowded, org) > 50
+    org, all_have_counted, left = new_org(), asyncio.Barrier(8), store.left
+
+    async def together(tx: Tx, *arguments: Any) -> store.Left:  # noqa: ANN401 - handed on as they are
+        found = await left(tx, *arguments)
+        await all_have_counted.wait()
+        return found
+
+    monkeypatch.setattr(store, "left", together)
+    assert await _ask(crowded, org, [_request(number) for number in range(8)]) == {"queued": 8}
+    assert await _waiting(cluster, crowded, org) == 8
 
 
 async def test_batches_and_single_requests_at_once_fill_the_backlog_exactly(cluster: Cluster, crowded: Service) -> None:
