@@ -13,7 +13,7 @@ endif
 RUNTIME := $(VENV)/.runtime $(VENV)/.project
 DEV := $(VENV)/.dev $(VENV)/.project
 
-.PHONY: help run test lint proto proto-release lock rebuild
+.PHONY: help run test lint bench proto proto-release lock rebuild
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -33,6 +33,9 @@ lint: $(DEV) ## Style, types, import order, contract, generated code, migrations
 	$(BIN)/buf breaking generated/descriptor.binpb --against proto/released.binpb --path analytics
 	$(BIN)/python proto/generate.py --check
 	$(BIN)/python -m server.embedded scratch -- sh -c '$(BIN)/python -m server.db setup && $(BIN)/python -m server.db check'
+
+bench: $(DEV) ## Measure against the bare equivalents; ARGS= are measures, --json, --quick (docs/performance.md).
+	@exec $(BIN)/python -m bench $(ARGS)
 
 proto: $(DEV) ## Write generated/ from proto/.
 	$(BIN)/python proto/generate.py

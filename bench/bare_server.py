@@ -44,7 +44,7 @@ def job_message(row: asyncpg.Record) -> pb.PredictionJob:
         model_type=models_pb2.MODEL_TYPE_TURNOVER_PREDICTION,
         model_version=row["model_version"],
         input_hash=f"jcs-sha256:{row['input_hash'].hex()}",
-        state=f"PREDICTION_JOB_STATE_{row['state']}",
+        state=pb.PredictionJobState.Value(f"PREDICTION_JOB_STATE_{row['state']}"),
         attempt=row["attempt"],
         revision=row["revision"],
         generation=row["generation"],
@@ -55,9 +55,9 @@ def job_message(row: asyncpg.Record) -> pb.PredictionJob:
             contributions=[
                 pb.Contribution(
                     feature=item["feature"],
-                    direction=f"CONTRIBUTION_DIRECTION_{item['direction']}",
+                    direction=pb.ContributionDirection.Value(f"CONTRIBUTION_DIRECTION_{item['direction']}"),
                     contribution=item["contribution"],
-                    band=f"VALUE_BAND_{item['band']}",
+                    band=pb.ValueBand.Value(f"VALUE_BAND_{item['band']}"),
                 )
                 for item in result["contributions"]
             ],
@@ -78,7 +78,7 @@ async def serve(url: str, org: str) -> None:
 
     async def get(request: pb.GetPredictionJobRequest, _: object) -> pb.GetPredictionJobResponse:
         row = await pool.fetchrow(_JOB, org, UUID(request.job_id))
-        return pb.GetPredictionJobResponse(job=job_message(row))
+        return pb.GetPredictionJobResponse(job=None if row is None else job_message(row))
 
     handler = grpc.unary_unary_rpc_method_handler(
         get, request_deserializer=pb.GetPredictionJobRequest.FromString, response_serializer=pb.GetPredictionJobResponse.SerializeToString

@@ -36,12 +36,15 @@ DATABASE = "analytics"
 READY_SECONDS = 60.0
 DRAIN_SECONDS = 30.0
 
+CONCURRENCY = 32
+"""Jobs at once of one worker process, ours and the bare one."""
+
 LIFTED: Mapping[str, object] = {
     "predictions_per_org": 0,
     "prediction_starts_per_minute": 0,
     "prediction_backlog_per_org": 1_000_000,
     "prediction_backlog_in_all": 1_000_000,
-    "worker_concurrency": 32,
+    "worker_concurrency": CONCURRENCY,
     "tenant_requests_per_second": 1e9,
     "tenant_request_burst": 1_000_000_000,
 }

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -47,6 +49,7 @@ NAMES = frozenset(
 
 _POINT = re.compile(r"(?P<name>[a-z._]+)=(?P<action>kill|raise|stop|hold:(?P<path>/[^@]+))(@(?P<passing>[1-9][0-9]*))?")
 _POLL_SECONDS = 0.01
+_log = structlog.get_logger(__name__)
 
 
 class FailPointReached(RuntimeError):
@@ -112,6 +115,7 @@ async def passing(name: str) -> None:
 
 
 async def _act(name: str, point: _Armed) -> None:
+    _log.warning("failpoint.acts", failpoint=name, action=point.action)
     match point.action:
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)

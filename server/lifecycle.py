@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 READY_FD = "ANALYTICS_READY_FD"
 _CANCEL_AGAIN_SECONDS = 1.0
+_Result = TypeVar("_Result")
 
 
 def announce_ready(port: int) -> None:
@@ -32,6 +37,20 @@ async def end(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.result()
+
+
+async def to_its_end(act: Coroutine[object, object, _Result]) -> _Result:
+    """Do something that must not be left half done: a cancellation is raised when it is over, a second one at once."""
+    task = asyncio.ensure_future(act)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await asyncio.wait([task])
+        if not task.cancelled():
+            # Looked at, or asyncio would complain that nobody did.
+            task.exception()
+        raise
 
 
 def termination() -> asyncio.Event:

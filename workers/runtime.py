@@ -23,6 +23,7 @@ _POLL_SECONDS = 0.01
 # The entries of a killed worker stay at the front until their time is over; new ones must be seen behind them.
 _READ_LIMIT = 2_000
 _LEASES_PER_TIMEOUT = 2
+_PUT_AWAY_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
@@ -67,6 +68,9 @@ class PredictionRuntime:
         for task in list(self._running):
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        # Or what was handed back would block its place in the queue for a while.
+        if pending := self._pending():
+            await asyncio.wait(pending, timeout=_PUT_AWAY_SECONDS)
 
     def _pending(self) -> set[asyncio.Task[None]]:
         """Return what runs, and what arq has taken and not begun or not put away yet."""
@@ -81,6 +85,10 @@ class PredictionRuntime:
         task.add_done_callback(self._running.discard)
         try:
             await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # Handed back: for arq that is an end like any other.
+            if not task.cancelled():
+                raise
         except Exception:  # noqa: BLE001 - arq would log the text of the error, which may quote an input
             _log.exception("prediction.broken")
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from server.predictions.model import Band, Contribution, Direction, TurnoverResult
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class StoredContribution(TypedDict):
@@ -30,9 +26,18 @@ class StoredTurnover(TypedDict):
     model_was_drifting: bool
 
 
-def to_json(result: TurnoverResult) -> Mapping[str, object]:
+def to_json(result: TurnoverResult) -> StoredTurnover:
     """Write a result."""
-    return asdict(result)
+    return {
+        "score": result.score,
+        "predicted_to_leave": result.predicted_to_leave,
+        "confidence": result.confidence,
+        "contributions": [
+            {"feature": item.feature, "direction": item.direction, "contribution": item.contribution, "band": item.band}
+            for item in result.contributions
+        ],
+        "model_was_drifting": result.model_was_drifting,
+    }
 
 
 def from_json(stored: StoredTurnover) -> TurnoverResult:

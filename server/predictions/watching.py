@@ -62,10 +62,12 @@ class WatchedJobs:
                 _log.exception("watch.poll_broken")
 
     async def _look(self) -> None:
+        asked = list(self._watchers)
         async with self._db.platform(DbRole.DISPATCH) as tx:
-            found = await store.revisions(tx, list(self._watchers))
-        watched = {job_id for _, job_id in self._watchers}
-        for job_id, revision in found.items():
-            if job_id in watched and self._revisions.get(job_id) != revision:
+            found = await store.revisions(tx, asked)
+        for org, job_id in asked:
+            # Whoever watches a job that is gone has to be told, once.
+            revision = found.get(job_id, 0)
+            if (org, job_id) in self._watchers and self._revisions.get(job_id) != revision:
                 self._revisions[job_id] = revision
                 self._bell.wake(topic(job_id))

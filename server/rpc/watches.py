@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from server.errors import AnalyticsError, Kind, Reason, invalid_argument
@@ -36,7 +37,8 @@ async def follow(  # noqa: PLR0913 - what to follow, and when to look
 ) -> AsyncIterator[Item | None]:
     """Yield each newer revision of what `load` returns, None as a heartbeat, and stop once `ended`.
 
-    Looks when `changed` is set and at least every `look_every` seconds. An item that ended is yielded even when
+    Looks at once, when `changed` is set, and at least every `look_every` seconds; infinity where `changed` misses nothing, so
+    that a heartbeat costs no query. An item that ended is yielded even when
     `after_revision` has seen it, so that a resumed watch learns of the end.
 
     Raises:
@@ -45,22 +47,23 @@ async def follow(  # noqa: PLR0913 - what to follow, and when to look
 
     """
     clock = asyncio.get_running_loop().time
-    seen, last_sign = after_revision, clock()
+    seen, last_sign, last_look = after_revision, clock(), -math.inf
     while True:
-        changed.clear()
-        item = await load()
-        if item.revision < after_revision:
-            raise _ahead(item.revision)
-        if item.revision > seen or ended(item):
-            seen, last_sign = item.revision, clock()
-            yield item
-            if ended(item):
-                return
-        elif clock() - last_sign >= HEARTBEAT_SECONDS:
+        if changed.is_set() or clock() - last_look >= look_every:
+            changed.clear()
+            last_look = clock()
+            item = await load()
+            if item.revision < after_revision:
+                raise _ahead(item.revision)
+            if item.revision > seen or ended(item):
+                seen, last_sign = item.revision, clock()
+                yield item
+                if ended(item):
+                    return
+        if clock() - last_sign >= HEARTBEAT_SECONDS:
             last_sign = clock()
             yield None
-        quiet = HEARTBEAT_SECONDS - (clock() - last_sign)
-        await either(changed, draining, max(min(look_every, quiet), 0.0))
+        await either(changed, draining, max(min(last_look + look_every, last_sign + HEARTBEAT_SECONDS) - clock(), 0.0))
         if draining.is_set():
             raise draining_error()
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server import failpoints
 from server.db.engines import DbRole
+from server.lifecycle import to_its_end
 from server.predictions.dispatch import store
 from server.predictions.dispatch.store import Limit, Limits
 from server.predictions.jobs import execute_prediction
@@ -29,9 +30,20 @@ if TYPE_CHECKING:
     from server.settings import Settings
 
 IDLE_SECONDS = 1.0
+ROUND_SECONDS = 0.01
+"""Least time from the beginning of a round to the next: under load every request and every finish rings."""
 SWEEP_EVERY_SECONDS = 1.0
 _ROUNDING_SECONDS = 0.005
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What a claim did: its starts, whether another may start more, and if not, when time alone allows it."""
+
+    starts: int
+    more: bool
+    seconds_to_next: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,8 @@ class Dispatcher:
 
         with self.bell.waiting(QUEUED_TOPIC) as rung:
             while True:
-                idle = IDLE_SECONDS
+                idle, began = IDLE_SECONDS, clock()
+                rung.clear()
                 try:
                     idle = await self.drain(upkeep)
                 except (SQLAlchemyError, QueueUnavailable, OSError) as error:
@@ -69,6 +82,8 @@ class Dispatcher:
                 except Exception:  # noqa: BLE001 - logged with its traceback; a defect costs a round, not every prediction from now on
                     _log.exception("dispatch.broken")
                 await wait(rung, idle)
+                # What rings before the next round is seen by that one round.
+                await asyncio.sleep(began + ROUND_SECONDS - clock())
 
     async def drain(self, upkeep: Callable[[], Awaitable[None]]) -> float:
         """Start all that may be started now; returns after how many seconds more may start by time alone.
@@ -78,25 +93,32 @@ class Dispatcher:
         await upkeep()
         # Not after the claim: a start that cannot be handed over waits for the end of its lease.
         await self.queue.check()
-        while await self.dispatch():
+        while (batch := await self._batch()).more:
             await upkeep()
-        async with self.db.platform(DbRole.DISPATCH) as tx:
-            seconds = await store.seconds_to_next(tx)
+        seconds = batch.seconds_to_next
         return IDLE_SECONDS if seconds is None else min(max(seconds, 0.0) + _ROUNDING_SECONDS, IDLE_SECONDS)
 
     async def dispatch(self) -> int:
         """Start one batch; returns how many. A start that arq does not get is swept when its lease ends."""
+        return (await self._batch()).starts
+
+    async def _batch(self) -> _Batch:
+        # Starts that are committed and not handed over, because the process stops, would wait for the end of their lease.
+        return await to_its_end(self._claim_and_hand_over())
+
+    async def _claim_and_hand_over(self) -> _Batch:
         async with self.db.platform(DbRole.DISPATCH) as tx:
             starts = await store.claim(tx, self.limits)
+            more = store.may_claim_more(starts, self.limits)
+            seconds = None if more else await store.seconds_to_next(tx)
             if starts:
                 await failpoints.passing("dispatch.claimed_before_commit")
-        if not starts:
-            return 0
-        metrics.PREDICTIONS_STARTED.inc(len(starts))
-        await failpoints.passing("dispatch.committed")
-        await self.queue.put([execute_prediction(start) for start in starts])
-        await failpoints.passing("dispatch.enqueued")
-        return len(starts)
+        if starts:
+            metrics.PREDICTIONS_STARTED.inc(len(starts))
+            await failpoints.passing("dispatch.committed")
+            await self.queue.put([execute_prediction(start) for start in starts])
+            await failpoints.passing("dispatch.enqueued")
+        return _Batch(len(starts), more, seconds)
 
     async def sweep(self) -> None:
         """Take back the jobs whose lease ended; the inputs of those that are not tried again are dropped."""

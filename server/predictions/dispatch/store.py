@@ -55,9 +55,9 @@ _ROOM_OF_TYPE = """least(CAST(:type_running AS bigint) - (SELECT count(*) FROM r
                          CAST(:type_starts AS bigint) - (SELECT count(*) FROM recent r WHERE r.model_type = t.model_type))"""
 _ROOM_OF_ORG = """least(CAST(:org_running AS bigint) - coalesce(r.jobs, 0), CAST(:org_starts AS bigint) - coalesce(c.starts, 0))"""
 
-# `orgs` walks the partial index from organization to organization instead of reading the backlog; the lateral join then
-# reads, per organization and model type, no more jobs than may run. A model type without room is left out before places
-# are given, so it blocks nobody. Starts of one claim are a microsecond apart, so that the next claim knows whose turn it is.
+# `queues` walks the partial index from one organization's model type to the next instead of reading the backlog; the lateral
+# join then reads no more jobs of each than may run. A model type without room is left out before places are given, so it
+# blocks nobody. Starts of one claim are a microsecond apart, so that the next claim knows whose turn it is.
 _CLAIM = text(
     f"""
     WITH RECURSIVE clock AS MATERIALIZED (SELECT analytics_now() AS at),
@@ -73,26 +73,31 @@ _CLAIM = text(
         SELECT t.model_type, coalesce({_ROOM_OF_TYPE}, :batch) AS jobs
         FROM unnest(CAST(:model_types AS text[])) AS t (model_type)
     ),
-    orgs (org_id) AS (
-        (SELECT org_id FROM prediction_jobs WHERE state = 'QUEUED' AND (SELECT jobs FROM room) > 0 ORDER BY org_id LIMIT 1)
+    queues (org_id, model_type) AS (
+        (
+            SELECT org_id, model_type FROM prediction_jobs WHERE state = 'QUEUED' AND (SELECT jobs FROM room) > 0
+            ORDER BY org_id, model_type LIMIT 1
+        )
         UNION ALL
-        SELECT (SELECT j.org_id FROM prediction_jobs j WHERE j.state = 'QUEUED' AND j.org_id > o.org_id ORDER BY j.org_id LIMIT 1)
-        FROM orgs o WHERE o.org_id IS NOT NULL
+        SELECT following.org_id, following.model_type FROM queues o CROSS JOIN LATERAL (
+            SELECT j.org_id, j.model_type FROM prediction_jobs j
+            WHERE j.state = 'QUEUED' AND (j.org_id, j.model_type) > (o.org_id, o.model_type)
+            ORDER BY j.org_id, j.model_type LIMIT 1
+        ) following
     ),
     shares AS MATERIALIZED (
         SELECT o.org_id, s.last_start, coalesce(r.jobs, 0) AS running, coalesce({_ROOM_OF_ORG}, :batch) AS jobs
-        FROM orgs o
+        FROM (SELECT DISTINCT org_id FROM queues) o
         LEFT JOIN prediction_turns s ON s.org_id = o.org_id
         LEFT JOIN (SELECT org_id, count(*) AS jobs FROM running GROUP BY org_id) r ON r.org_id = o.org_id
         LEFT JOIN (SELECT org_id, count(*) AS starts FROM recent GROUP BY org_id) c ON c.org_id = o.org_id
-        WHERE o.org_id IS NOT NULL
     ),
     candidates AS (
         SELECT s.*, j.job_id, j.model_type,
                row_number() OVER (PARTITION BY s.org_id ORDER BY j.schedule_time, j.job_id) AS place
-        FROM shares s CROSS JOIN types t JOIN LATERAL (
+        FROM shares s JOIN queues k ON k.org_id = s.org_id JOIN types t ON t.model_type = k.model_type JOIN LATERAL (
             SELECT q.job_id, q.model_type, q.schedule_time FROM prediction_jobs q, clock
-            WHERE q.org_id = s.org_id AND q.model_type = t.model_type AND q.state = 'QUEUED' AND q.schedule_time <= clock.at
+            WHERE q.org_id = k.org_id AND q.model_type = k.model_type AND q.state = 'QUEUED' AND q.schedule_time <= clock.at
             ORDER BY q.schedule_time, q.job_id LIMIT greatest(s.jobs, 0)
         ) j ON true
         WHERE s.jobs > 0 AND t.jobs > 0
@@ -175,6 +180,17 @@ async def claim(tx: Tx, limits: Limits) -> Sequence[Start]:
     for start in starts:
         tx.wake(topic(start.job_id))
     return starts
+
+
+def may_claim_more(starts: Sequence[Start], limits: Limits) -> bool:
+    """Whether a claim right after one that made `starts` could make more.
+
+    A claim starts all that may run, up to a batch; only where a model type's limit cut it short may places of an
+    organization be left for its other types.
+    """
+    kind = limits.per_model_type
+    typed = kind.running is not None or kind.starts_per_minute is not None
+    return len(starts) == BATCH or (bool(starts) and typed)
 
 
 async def seconds_to_next(tx: ReadTx) -> float | None:

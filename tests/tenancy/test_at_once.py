@@ -1,0 +1,136 @@
+"""Statements that set their tenant themselves see what a transaction of the tenant would, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+from sqlalchemy import func, literal_column, select, text, true
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
+
+from server.db import Database, tenant
+from server.db.engines import DbRole
+from server.identity import JobId, OrgId
+from server.predictions.at_once import store
+from tests.queue.simulation import add_jobs, add_model
+from tests.support import environment
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import Executable
+
+    from tests.support.databases import Cluster
+
+ORGS = [OrgId(f"org-{number}") for number in range(5)]
+CALLS = 4_000
+CONTEXT = text("SELECT coalesce(current_setting('app.org_id', true), '') AS org")
+# Plans that would read the table before the tenant is set, were the statement free to choose them.
+PLANS: tuple[dict[str, str], ...] = (
+    {},
+    {"plan_cache_mode": "force_generic_plan"},
+    {"enable_nestloop": "off", "enable_indexscan": "off", "enable_bitmapscan": "off"},
+    {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_material": "off"},
+    {"join_collapse_limit": "1", "from_collapse_limit": "1"},
+)
+
+
+async def _silent(_: tuple[str, ...]) -> None:
+    return
+
+
+@pytest.fixture
+async def db(cluster: Cluster, database: str) -> AsyncIterator[Database]:
+    """The pools of a process, and a job per organization."""
+    await add_jobs(cluster, database, await add_model(cluster, database), [(org, 1) for org in ORGS])
+    made = Database(environment.settings(cluster, database, db_pool_size=4), _silent)
+    yield made
+    await made.close()
+
+
+async def _jobs(cluster: Cluster, database: str) -> dict[OrgId, JobId]:
+    admin = await asyncpg.connect(cluster.postgres.admin_url, database=database)
+    try:
+        return {OrgId(row["org_id"]): JobId(row["job_id"]) for row in await admin.fetch("SELECT org_id, job_id FROM prediction_jobs")}
+    finally:
+        await admin.close()
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: "-".join(plan) or "as it likes")
+async def test_a_statement_at_once_finds_its_tenants_row_however_it_is_planned_and_nobody_elses(
+    cluster: Cluster, database: str, db: Database, plan: dict[str, str]
+) -> None:
+    admin = await asyncpg.connect(cluster.postgres.admin_url, database=database)
+    for name, value in plan.items():
+        await admin.execute(f"ALTER DATABASE {database} SET {name} = {value}")
+    await admin.close()
+    jobs = await _jobs(cluster, database)
+    for _ in range(7):  # the driver's prepared statement gets a generic plan at the sixth execution
+        for org, job_id in jobs.items():
+            assert (await store.get(db, org, job_id)) is not None
+            other = ORGS[(ORGS.index(org) + 1) % len(ORGS)]
+            assert await store.get(db, other, job_id) is None
+
+
+def _leaky() -> Executable:
+    who = select(func.set_config("app.org_id", literal_column("'org-1'"), literal_column("false")).label("org_id")).cte("tenant")
+    job = tenant.of_tenant(select(literal_column("1").label("one")).where(who.c.org_id.is_not(None)), "job")
+    return select(job).select_from(who.join(job, true()))
+
+
+async def _contexts_left(cluster: Cluster, database: str, db: Database, *, leak: bool) -> set[str]:
+    jobs = await _jobs(cluster, database)
+    leaky, seen = _leaky(), set()
+
+    async def lane(seed: int) -> None:
+        dice = random.Random(seed)
+        for _ in range(CALLS // 8):
+            org = dice.choice(ORGS)
+            call = db.at_once(org, leaky, {}) if leak else store.get(db, org, jobs[org])
+            task = asyncio.ensure_future(call)
+            if dice.random() < 0.3:
+                for _ in range(dice.randint(0, 8)):
+                    await asyncio.sleep(0)
+                task.cancel()
+            await asyncio.wait([task])
+            async with db.platform() as tx:
+                seen.add((await tx.one(CONTEXT)).org)
+
+    await asyncio.gather(*(lane(seed) for seed in range(8)))
+    assert db.engine(DbRole.APP).pool.status().endswith("Current Checked out connections: 0")
+    return seen
+
+
+async def test_guarantee_10_no_tenant_context_survives_a_statement_at_once(cluster: Cluster, database: str, db: Database) -> None:
+    assert await _contexts_left(cluster, database, db, leak=False) == {""}
+    print(f"guarantee 10: {CALLS} statements that set their own tenant")
+
+
+async def test_guarantee_10_control_a_statement_whose_setting_outlives_it_is_seen(cluster: Cluster, database: str, db: Database) -> None:
+    assert await _contexts_left(cluster, database, db, leak=True) != {""}
+
+
+async def test_a_transaction_that_passes_over_a_failed_statement_is_no_success(db: Database) -> None:
+    async def pass_over() -> None:
+        async with db.tx(ORGS[0]) as tx:
+            with pytest.raises(DBAPIError, match="division by zero"):
+                await tx.one(text("SELECT 1 / 0 AS nothing"))
+
+    with pytest.raises(InvalidRequestError, match="rolled back"):
+        await pass_over()
+
+
+async def test_the_failure_of_a_statement_never_shows_its_parameters(db: Database) -> None:
+    with pytest.raises(DBAPIError) as caught:
+        async with db.tx(ORGS[0]) as tx:
+            await tx.one(text("SELECT CAST(:value AS text) || 1 / 0 AS nothing"), {"value": "canary-4711"})
+    assert "canary-4711" not in str(caught.value)
+
+
+async def test_an_organization_with_a_quote_in_its_name_is_a_name_like_any_other(db: Database) -> None:
+    for name in ("o'neill", "back\\slash", "a:b", "'; SELECT 1; --"):
+        async with db.tx(OrgId(name)) as tx:
+            assert (await tx.one(CONTEXT)).org == name
