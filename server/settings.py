@@ -88,7 +88,9 @@ class Settings(BaseSettings):
         description="Waiting predictions over all organizations; more are PREDICTION_QUEUE_FULL. Counted now and then.",
     )
     prediction_lease_seconds: float = Field(30.0, gt=0, le=600, description="How long a worker holds a prediction without renewing.")
-    prediction_attempts: int = Field(3, ge=1, le=10, description="Starts a prediction may use up before it fails.")
+    prediction_attempts: int = Field(
+        3, ge=1, le=10, description="Runs of a prediction that may fail for a passing reason, or end their worker, before it fails."
+    )
     prediction_input_ttl_seconds: int = Field(
         3600, ge=60, description="Life in seconds of an encrypted input in Valkey; renewed while its job waits or runs."
     )

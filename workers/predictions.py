@@ -1,35 +1,45 @@
-"""Execute one start of a prediction: acknowledge, score off the event loop, finish under the lease."""
+"""Execute starts of predictions, some together: acknowledge, score off the event loop, finish under the leases.
+
+Together costs a fraction of one by one, in round trips, in commits and in XGBoost. Whatever is decided is decided per job.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import random
-from contextlib import asynccontextmanager
+from collections import defaultdict
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import structlog
 from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
 from server import failpoints
+from server.db.engines import DbRole
 from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
-from server.predictions import store
-from server.predictions.finish import complete_prediction, fail_prediction
+from server.predictions.finish import finish_predictions
+from server.predictions.leases import store
 from server.predictions.model import Band, Contribution, Direction, JobFailure, JobState, TurnoverResult
 from server.queue import QueueUnavailable
 from server.telemetry import metrics, names
 from server.telemetry.tracing import span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+    from opentelemetry.trace import Span
 
     from server.app import App
-    from server.ml.scoring import Score
-    from server.predictions.model import Lease, Start
+    from server.db import Tx
+    from server.identity import ModelId
+    from server.ml.scoring import Score, Scorer
+    from server.predictions.model import FeatureValue, Lease, Outcome, Start
     from workers.scorers import Scorers
 
 _TRANSIENT = (SQLAlchemyError, QueueUnavailable, OSError, TimeoutError)
@@ -37,6 +47,10 @@ _MAX_DELAY_SECONDS = 30.0
 _FIRST_DELAY_SECONDS = 1.0
 LIKELIER = 0.5
 """From this probability on, an outcome is the likelier of the two."""
+
+_INPUT_LOST = JobFailure(Reason.INPUT_LOST, "the input was gone before the job ran; request the prediction again")
+_MISMATCH = JobFailure(Reason.INPUT_SCHEMA_MISMATCH, "the input does not fit the model version of the job")
+Features: TypeAlias = "Mapping[str, FeatureValue]"
 
 _log = structlog.get_logger(__name__)
 
@@ -48,99 +62,105 @@ class PredictionWorker:
     app: App
     scorers: Scorers
 
-    async def execute(self, start: Start) -> None:
-        """Bring a start to its end, or hand it back; a start that is somebody else's by now is dropped."""
+    async def execute(self, starts: Sequence[Start]) -> None:
+        """Bring starts to their ends together, or hand them back; one that is somebody else's by now is dropped."""
         await failpoints.passing("worker.received")
-        async with self.app.tx(start.org) as tx:
-            lease = await store.acknowledge(tx, start, self._hold)
-        if lease is None:
+        async with self._tx() as tx:
+            leases = await store.acknowledge(tx, starts, self._hold)
+        if not leases:
             return
         await failpoints.passing("worker.acknowledged")
-        attributes = {names.ATTRIBUTE_ORG: start.org, names.ATTRIBUTE_JOB_ID: str(start.job_id)}
-        with span(names.SPAN_PREDICTION, parent=lease.traceparent, kind=SpanKind.CONSUMER, attributes=attributes):
+        with ExitStack() as around:
+            for lease in leases:
+                around.enter_context(_traced(lease))
             try:
-                with metrics.PREDICTION_RUN_SECONDS.labels(lease.model_type).time():
-                    async with self._renewing(lease):
-                        await self._settle(lease)
+                async with self._renewing(leases):
+                    await self._settle(leases)
             except asyncio.CancelledError:
-                # The process shuts down: another worker starts the job at once instead of when the lease ends.
+                # The process shuts down: another worker starts the jobs at once instead of when the leases end.
                 # What cannot be handed back is taken again when its lease ends.
                 with contextlib.suppress(SQLAlchemyError, OSError):
-                    await asyncio.shield(self._hand_back(lease, timedelta()))
+                    await asyncio.shield(self._hand_back(leases))
                 raise
             except _TRANSIENT as error:
-                _log.warning("prediction.interrupted", error=type(error).__name__, attempt=lease.attempt)
-                await self._retry(lease)
+                _log.warning("prediction.interrupted", error=type(error).__name__, jobs=len(leases))
+                await self._retry(leases)
 
-    async def _settle(self, lease: Lease) -> None:
-        outcome = await self._compute(lease)
+    async def _settle(self, leases: Sequence[Lease]) -> None:
+        outcomes = await self._compute(leases)
         await failpoints.passing("worker.computed")
-        async with self.app.tx(lease.org) as tx:
-            if isinstance(outcome, JobFailure):
-                mine = await fail_prediction(tx, lease, outcome)
-            else:
-                mine = await complete_prediction(tx, lease, outcome)
+        async with self._tx() as tx:
+            mine = await finish_predictions(tx, outcomes)
             await failpoints.passing("worker.finished_before_commit")
         await failpoints.passing("worker.finished")
-        if mine:
-            await self._ended(lease, JobState.FAILED if isinstance(outcome, JobFailure) else JobState.COMPLETED)
+        await self._ended({lease: outcomes[lease] for lease in mine})
 
-    async def _ended(self, lease: Lease, state: JobState) -> None:
-        """Count a job that this worker ended, and drop its input."""
-        metrics.PREDICTIONS_ENDED.labels(lease.model_type, state).inc()
+    async def _ended(self, outcomes: Mapping[Lease, Outcome]) -> None:
+        """Count the jobs that this worker ended, and drop their inputs."""
+        for lease, outcome in outcomes.items():
+            state = JobState.FAILED if isinstance(outcome, JobFailure) else JobState.COMPLETED
+            metrics.PREDICTIONS_ENDED.labels(lease.model_type, state).inc()
         with contextlib.suppress(QueueUnavailable):
-            await self.app.inputs.forget(lease.org, lease.job_id, lease.generation)
+            await asyncio.gather(*(self.app.inputs.forget(lease.org, lease.job_id, lease.generation) for lease in outcomes))
         await failpoints.passing("worker.input_forgotten")
 
-    async def _compute(self, lease: Lease) -> TurnoverResult | JobFailure:
-        """Return the result, or why there will never be one."""
-        features = await self.app.inputs.get(lease.org, lease.job_id, lease.generation)
+    async def _compute(self, leases: Sequence[Lease]) -> Mapping[Lease, Outcome]:
+        """Return the result of each job, or why there will never be one."""
+        inputs = await asyncio.gather(*(self.app.inputs.get(lease.org, lease.job_id, lease.generation) for lease in leases))
         await failpoints.passing("worker.input_read")
-        if features is None:
-            return JobFailure(Reason.INPUT_LOST, "the input was gone before the job ran; request the prediction again")
+        outcomes: dict[Lease, Outcome] = {}
+        models: defaultdict[ModelId, dict[Lease, Features]] = defaultdict(dict)
+        for lease, features in zip(leases, inputs, strict=True):
+            if features is None:
+                outcomes[lease] = _INPUT_LOST
+            else:
+                models[lease.model_id][lease] = features
+        for model_id, rows in models.items():
+            outcomes |= await self._score(model_id, rows)
+        return outcomes
+
+    async def _score(self, model_id: ModelId, rows: Mapping[Lease, Features]) -> Mapping[Lease, Outcome]:
         try:
-            scorer = await self.scorers.get(lease.model_id)
+            scorer = await self.scorers.get(model_id)
         except AnalyticsError as error:
-            return JobFailure(error.reason, error.message)
-        try:
-            score = await asyncio.to_thread(scorer.score, features)
-        except ValueError:
-            # The text of the error could hold a value of the input; the reason is enough.
-            return JobFailure(Reason.INPUT_SCHEMA_MISMATCH, "the input does not fit the model version of the job")
-        return turnover_result(score)
+            return dict.fromkeys(rows, JobFailure(error.reason, error.message))
+        with metrics.PREDICTION_RUN_SECONDS.labels(next(iter(rows)).model_type).time():
+            return dict(zip(rows, await asyncio.to_thread(_outcomes, scorer, list(rows.values())), strict=True))
 
-    async def _retry(self, lease: Lease) -> None:
-        if lease.attempt >= self.app.settings.prediction_attempts:
-            failure = JobFailure(Reason.RETRIES_EXHAUSTED, f"{lease.attempt} attempts failed for a passing reason; request it again")
-            async with self.app.tx(lease.org) as tx:
-                mine = await fail_prediction(tx, lease, failure)
-            if mine:
-                await self._ended(lease, JobState.FAILED)
-            return
-        await self._hand_back(lease, full_jitter(lease.attempt))
+    async def _retry(self, leases: Sequence[Lease]) -> None:
+        """Hand jobs back after a passing failure; those that failed often enough end."""
+        exhausted = {lease: _exhausted(lease) for lease in leases if lease.failures + 1 >= self.app.settings.prediction_attempts}
+        delays = {lease: full_jitter(lease.failures + 1) for lease in leases if lease not in exhausted}
+        async with self._tx() as tx:
+            await store.retry(tx, delays)
+            mine = await finish_predictions(tx, exhausted)
+        await self._ended({lease: exhausted[lease] for lease in mine})
 
-    async def _hand_back(self, lease: Lease, delay: timedelta) -> None:
-        async with self.app.tx(lease.org) as tx:
-            await store.requeue(tx, lease, delay)
+    async def _hand_back(self, leases: Sequence[Lease]) -> None:
+        async with self._tx() as tx:
+            await store.hand_back(tx, leases)
 
     @asynccontextmanager
-    async def _renewing(self, lease: Lease) -> AsyncIterator[None]:
-        """Hold the lease while the block runs."""
-        task = asyncio.create_task(self._renew(lease), name="renew")
+    async def _renewing(self, leases: Sequence[Lease]) -> AsyncIterator[None]:
+        """Hold the leases while the block runs."""
+        task = asyncio.create_task(self._renew(leases), name="renew")
         try:
             yield
         finally:
             await end(task)
 
-    async def _renew(self, lease: Lease) -> None:
-        while True:
+    async def _renew(self, leases: Sequence[Lease]) -> None:
+        while leases:
             await asyncio.sleep(self._hold.total_seconds() / 3)
             try:
-                async with self.app.tx(lease.org) as tx:
-                    if not await store.renew(tx, lease, self._hold):
-                        return
+                async with self._tx() as tx:
+                    leases = await store.renew(tx, leases, self._hold)
             except _TRANSIENT as error:
                 _log.warning("lease.not_renewed", error=type(error).__name__)
+
+    def _tx(self) -> AbstractAsyncContextManager[Tx]:
+        """Open a transaction over the jobs of all tenants; what it may change is bounded by the leases."""
+        return self.app.db.platform(DbRole.DISPATCH)
 
     @property
     def _hold(self) -> timedelta:
@@ -151,6 +171,24 @@ def full_jitter(attempt: int) -> timedelta:
     """Delay before the next attempt: uniform between 0 and a ceiling that doubles (Brooker, AWS Architecture Blog, 2015)."""
     ceiling = min(_MAX_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2**attempt)
     return timedelta(seconds=random.uniform(0, ceiling))  # noqa: S311 - spreads load, guards nothing
+
+
+def _traced(lease: Lease) -> AbstractContextManager[Span]:
+    attributes = {names.ATTRIBUTE_ORG: lease.org, names.ATTRIBUTE_JOB_ID: str(lease.job_id)}
+    return span(names.SPAN_PREDICTION, parent=lease.traceparent, kind=SpanKind.CONSUMER, attributes=attributes)
+
+
+def _exhausted(lease: Lease) -> JobFailure:
+    return JobFailure(Reason.RETRIES_EXHAUSTED, f"{lease.failures + 1} runs failed for a passing reason; request it again")
+
+
+def _outcomes(scorer: Scorer, rows: Sequence[Features]) -> Sequence[Outcome]:
+    """Score rows together, and one by one where one of them does not fit: it takes no other along."""
+    try:
+        return [turnover_result(score) for score in scorer.scores(rows)]
+    except ValueError:
+        # The text of the error could hold a value of the input; the reason is enough.
+        return [_MISMATCH] if len(rows) == 1 else [_outcomes(scorer, [row])[0] for row in rows]
 
 
 def turnover_result(score: Score) -> TurnoverResult:

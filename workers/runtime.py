@@ -17,6 +17,8 @@ from server.queue import PREDICTIONS
 from server.queue.jobs import deserialize, serialize
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from workers.predictions import PredictionWorker
 
 _POLL_SECONDS = 0.01
@@ -77,10 +79,10 @@ class PredictionRuntime:
         taken = () if self._arq is None else self._arq.tasks.values()
         return {task for task in (*self._running, *taken) if not task.done()}
 
-    async def _execute(self, ctx: dict[str, object], org: str, job_id: str, generation: int, attempt: int) -> None:
+    async def _execute(self, ctx: dict[str, object], *starts: Sequence[str | int]) -> None:
         """Run apart from arq's task: when arq dies of a Valkey error, what it started goes on to its end."""
         del ctx
-        task = asyncio.create_task(self._worker.execute(parse_start(org, job_id, generation, attempt)))
+        task = asyncio.create_task(self._worker.execute([parse_start(start) for start in starts]))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:

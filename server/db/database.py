@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from server.settings import Settings
 
 _SET_TENANT = text("SELECT set_config('app.org_id', :org, true)")
-_PLATFORM_POOL_SIZE = 2
+_TRAINER_POOL_SIZE = 2
 
 
 class Database:
@@ -43,7 +43,7 @@ class Database:
         """Prepare the pools; the first use connects. `ring` gets the topics of every committed transaction."""
         self._ring = ring
         self._engines = {
-            role: make_engine(role_url(settings, role), pool_size=settings.db_pool_size if role is DbRole.APP else _PLATFORM_POOL_SIZE)
+            role: make_engine(role_url(settings, role), pool_size=_TRAINER_POOL_SIZE if role is DbRole.TRAINER else settings.db_pool_size)
             for role in DbRole
         }
 

@@ -65,6 +65,15 @@ class Cause:
     traceparent: str
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event of an organization with its cause, to be written together with others."""
+
+    org: OrgId
+    event: PredictionEvent
+    cause: Cause
+
+
 def event_id(org: OrgId, event: PredictionEvent) -> UUID:
     """Return the id: the same change has the same one, so that it cannot be told twice."""
     return uuid5(_NAMESPACE, f"{org}/{event.identity}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, insert
+from sqlalchemy import bindparam, insert, text
 
 from server.db import now
 from server.events.model import event_id
 from server.events.tables import outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from server.db import Tx
-    from server.events.model import Cause, PredictionEvent
+    from server.events.model import Cause, PredictionEvent, Told
     from server.identity import OrgId
 
 
@@ -28,14 +31,19 @@ _APPEND = insert(outbox).values(
 )
 
 
+_APPEND_ALL = text(
+    """
+    INSERT INTO outbox (org_id, event_id, type, subject, occurred_at, correlation_id, traceparent, payload)
+    SELECT e.org_id, e.event_id, e.type, e.subject, analytics_now(), e.correlation_id, e.traceparent, e.payload
+    FROM unnest(CAST(:orgs AS text[]), CAST(:ids AS uuid[]), CAST(:kinds AS text[]), CAST(:subjects AS text[]),
+            CAST(:correlations AS text[]), CAST(:traces AS text[]), CAST(:contents AS jsonb[]))
+        AS e (org_id, event_id, type, subject, correlation_id, traceparent, payload)
+    """
+)
+
+
 async def append(tx: Tx, org: OrgId, event: PredictionEvent, cause: Cause) -> None:
     """Write an event in the transaction of its change."""
-    payload = {
-        "job_id": str(event.job_id),
-        "generation": event.generation,
-        "model_type": event.model_type,
-        "model_version": event.model_version,
-    }
     await tx.run(
         _APPEND,
         {
@@ -45,6 +53,33 @@ async def append(tx: Tx, org: OrgId, event: PredictionEvent, cause: Cause) -> No
             "about": event.subject,
             "correlation": cause.correlation_id,
             "trace": cause.traceparent,
-            "content": payload,
+            "content": _payload(event),
         },
     )
+
+
+async def append_all(tx: Tx, told: Sequence[Told]) -> None:
+    """Write events, of one organization or of many, in the transaction of their changes."""
+    if not told:
+        return
+    await tx.run(
+        _APPEND_ALL,
+        {
+            "orgs": [each.org for each in told],
+            "ids": [event_id(each.org, each.event) for each in told],
+            "kinds": [each.event.type for each in told],
+            "subjects": [each.event.subject for each in told],
+            "correlations": [each.cause.correlation_id for each in told],
+            "traces": [each.cause.traceparent for each in told],
+            "contents": [json.dumps(_payload(each.event)) for each in told],
+        },
+    )
+
+
+def _payload(event: PredictionEvent) -> Mapping[str, object]:
+    return {
+        "job_id": str(event.job_id),
+        "generation": event.generation,
+        "model_type": event.model_type,
+        "model_version": event.model_version,
+    }

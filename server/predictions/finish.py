@@ -1,38 +1,29 @@
-"""End a job under its lease: result or error, and the event that tells of it, in one transaction."""
+"""End jobs under their leases: results or errors, and the events that tell of them, in one transaction."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from server.events import store as events
-from server.events.model import Cause, PredictionCompleted, PredictionFailed
-from server.predictions import store
+from server.events.model import Cause, PredictionCompleted, PredictionFailed, Told
+from server.predictions.leases import store
+from server.predictions.model import JobFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from server.db import Tx
-    from server.identity import JobId
-    from server.predictions.model import JobFailure, Lease, TurnoverResult
+    from server.predictions.model import Lease, Outcome
 
 
-async def complete_prediction(tx: Tx, lease: Lease, result: TurnoverResult) -> bool:
-    """End a job with its result; False when the lease is somebody else's by now, and then nothing is written."""
-    mine = await store.complete(tx, lease, result)
-    if mine:
-        await events.append(tx, lease.org, PredictionCompleted(*_what(lease)), _cause(lease))
+async def finish_predictions(tx: Tx, outcomes: Mapping[Lease, Outcome]) -> Sequence[Lease]:
+    """End jobs; returns the leases that were still held. Nothing is written for the others, they are somebody else's by now."""
+    mine = await store.end(tx, outcomes)
+    await events.append_all(tx, [_event(lease, outcomes[lease]) for lease in mine])
     return mine
 
 
-async def fail_prediction(tx: Tx, lease: Lease, failure: JobFailure) -> bool:
-    """End a job with an error; False when the lease is somebody else's by now, and then nothing is written."""
-    mine = await store.fail(tx, lease, failure)
-    if mine:
-        await events.append(tx, lease.org, PredictionFailed(*_what(lease)), _cause(lease))
-    return mine
-
-
-def _what(lease: Lease) -> tuple[JobId, int, str, str]:
-    return lease.job_id, lease.generation, lease.model_type.value, lease.model_version
-
-
-def _cause(lease: Lease) -> Cause:
-    return Cause(str(lease.job_id), lease.traceparent)
+def _event(lease: Lease, outcome: Outcome) -> Told:
+    kind = PredictionFailed if isinstance(outcome, JobFailure) else PredictionCompleted
+    event = kind(lease.job_id, lease.generation, lease.model_type.value, lease.model_version)
+    return Told(lease.org, event, Cause(str(lease.job_id), lease.traceparent))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, NewType, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,6 +90,10 @@ class JobFailure:
     message: str
 
 
+Outcome: TypeAlias = TurnoverResult | JobFailure
+"""How a run of a job ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class PredictionJob:
     """A job as its tenant sees it."""
@@ -145,7 +149,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A start that a worker acknowledged: only the holder of `token` may finish it."""
+    """A start that a worker acknowledged: only the holder of `token` may finish it.
+
+    `attempt` counts the starts of the generation, this one included; `failures` the runs before that failed for a passing reason.
+    """
 
     org: OrgId
     job_id: JobId
@@ -155,6 +162,7 @@ class Lease:
     model_version: str
     generation: int
     attempt: int
+    failures: int
     traceparent: str
 
 

@@ -1,10 +1,10 @@
-"""All SQL of prediction jobs that runs inside one tenant; the dispatcher's SQL is in `server.predictions.dispatch.store`."""
+"""All SQL of prediction jobs that runs inside one tenant; that of the dispatcher and of leases is in `dispatch` and `leases`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Interval, Row, bindparam, func, select, tuple_, update
+from sqlalchemy import Row, bindparam, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from server.db import now
@@ -16,23 +16,22 @@ from server.predictions.model import (
     JobFailure,
     JobFilter,
     JobState,
-    Lease,
     PredictionJob,
     topic,
 )
-from server.predictions.results import from_json, to_json
+from server.predictions.results import from_json
 from server.predictions.tables import prediction_jobs
 from server.registry.model import ModelType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from typing import Any
     from uuid import UUID
 
     from server.db import ReadTx, Tx
     from server.identity import OrgId
-    from server.predictions.model import NewJob, Start, TurnoverResult
+    from server.predictions.model import NewJob
 
 _columns = prediction_jobs.c
 
@@ -128,6 +127,7 @@ async def rearm(tx: Tx, org: OrgId, ended: PredictionJob, job: NewJob) -> Predic
             completed_at=None,
             attempt=0,
             crashes=0,
+            failures=0,
             revision=_columns.revision + 1,
             requested_by=job.requested_by,
             traceparent=job.traceparent,
@@ -163,105 +163,6 @@ async def cancel(tx: Tx, org: OrgId, job_id: JobId) -> PredictionJob | None:
     tx.wake(QUEUED_TOPIC)
     tx.wake(topic(job_id))
     return None if row is None else read_job(row)
-
-
-_ACKNOWLEDGE = (
-    update(prediction_jobs)
-    .where(
-        _columns.org_id == bindparam("org"),
-        _columns.job_id == bindparam("job"),
-        _columns.generation == bindparam("of_generation"),
-        _columns.attempt == bindparam("of_attempt"),
-        _columns.state == JobState.RUNNING,
-        _columns.acknowledged.is_(False),
-    )
-    .values(acknowledged=True, lease_until=now() + bindparam("hold", type_=Interval))
-    .returning(_columns.lease_token, _columns.model_id, _columns.model_type, _columns.model_version, _columns.traceparent)
-)
-
-
-async def acknowledge(tx: Tx, start: Start, hold: timedelta) -> Lease | None:
-    """Take over a claimed start; None when it is not (or no longer) this start, or was taken already."""
-    row = await tx.first(
-        _ACKNOWLEDGE,
-        {"org": start.org, "job": start.job_id, "of_generation": start.generation, "of_attempt": start.attempt, "hold": hold},
-    )
-    if row is None:
-        return None
-    return Lease(
-        start.org,
-        start.job_id,
-        row.lease_token,
-        ModelId(row.model_id),
-        ModelType(row.model_type),
-        row.model_version,
-        start.generation,
-        start.attempt,
-        row.traceparent,
-    )
-
-
-async def renew(tx: Tx, lease: Lease, hold: timedelta) -> bool:
-    """Extend a lease; False when it is somebody else's by now."""
-    return await _change(tx, lease, lease_until=now() + hold)
-
-
-_COMPLETE = (
-    update(prediction_jobs)
-    .where(
-        _columns.org_id == bindparam("org"),
-        _columns.job_id == bindparam("job"),
-        _columns.lease_token == bindparam("token"),
-        _columns.state == JobState.RUNNING,
-    )
-    .values(
-        state=JobState.COMPLETED,
-        result=bindparam("output"),
-        completed_at=now(),
-        revision=_columns.revision + 1,
-        lease_token=None,
-        lease_until=None,
-    )
-)
-
-
-async def complete(tx: Tx, lease: Lease, result: TurnoverResult) -> bool:
-    """End a job with its result; False when the lease is somebody else's by now."""
-    _wake_after_end(tx, lease)
-    return bool(await tx.run(_COMPLETE, {"org": lease.org, "job": lease.job_id, "token": lease.token, "output": to_json(result)}))
-
-
-async def fail(tx: Tx, lease: Lease, failure: JobFailure) -> bool:
-    """End a job with an error; False when the lease is somebody else's by now."""
-    _wake_after_end(tx, lease)
-    ended = {"completed_at": now(), "revision": _columns.revision + 1, "lease_token": None, "lease_until": None}
-    return await _change(tx, lease, state=JobState.FAILED, error_reason=failure.reason, error_message=failure.message, **ended)
-
-
-async def requeue(tx: Tx, lease: Lease, delay: timedelta) -> bool:
-    """Hand a job back to be started again after `delay`; False when the lease is somebody else's by now."""
-    tx.wake(QUEUED_TOPIC)
-    tx.wake(topic(lease.job_id))
-    return await _change(
-        tx,
-        lease,
-        state=JobState.QUEUED,
-        schedule_time=now() + delay,
-        revision=_columns.revision + 1,
-        lease_token=None,
-        lease_until=None,
-        acknowledged=False,
-    )
-
-
-def _wake_after_end(tx: Tx, lease: Lease) -> None:
-    tx.wake(QUEUED_TOPIC)
-    tx.wake(topic(lease.job_id))
-
-
-async def _change(tx: Tx, lease: Lease, **values: object) -> bool:
-    mine = (_columns.org_id == lease.org) & (_columns.job_id == lease.job_id) & (_columns.lease_token == lease.token)
-    return bool(await tx.run(update(prediction_jobs).where(mine, _columns.state == JobState.RUNNING).values(**values)))
 
 
 def read_job(row: Row[Any]) -> PredictionJob:

@@ -34,6 +34,7 @@ prediction_jobs = tenant_table(
     Column("completed_at", DateTime(timezone=True)),
     Column("attempt", Integer, nullable=False),
     Column("crashes", Integer, nullable=False),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
     Column("revision", BigInteger, nullable=False),
     Column("requested_by", Text, nullable=False),
     Column("traceparent", Text, nullable=False),

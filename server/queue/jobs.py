@@ -16,18 +16,22 @@ from server.queue.valkey import TIMEOUT_SECONDS, translated
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PREDICTIONS = "analytics:predictions"
-"""The queue of predictions, apart from any other: arq keeps a job's key as long as the longest time-out of its queue."""
+PREDICTIONS = "analytics:predictions:2"
+"""The queue of predictions, apart from any other: arq keeps a job's key as long as the longest time-out of its queue.
+
+The number is that of the arguments' form. A release with another form has a queue of its own, so that workers of both
+releases run side by side, each on what its own dispatcher hands over.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One call of a worker's function: `name` of the function, `key` that makes it unique, ids as arguments."""
+    """One call of a worker's function: `name` of the function, `key` that makes it unique, groups of ids as arguments."""
 
     queue: str
     name: str
     key: str
-    arguments: tuple[str | int, ...]
+    arguments: tuple[tuple[str | int, ...], ...]
 
 
 class Queue:

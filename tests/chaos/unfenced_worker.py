@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
-from sqlalchemy import update
+from sqlalchemy import text
 
-from server.db import now
-from server.predictions.model import JobState
+from server.predictions.model import JobFailure
 from server.predictions.results import to_json
-from server.predictions.tables import prediction_jobs
 from workers import __main__ as worker
 from workers import predictions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from server.db import Tx
-    from server.predictions.model import Lease, TurnoverResult
+    from server.predictions.model import Lease, Outcome
+
+_END = text(
+    """
+    UPDATE prediction_jobs SET state = 'COMPLETED', result = CAST(:output AS jsonb), completed_at = analytics_now(),
+        revision = revision + 1, lease_token = NULL, lease_until = NULL
+    WHERE org_id = :org AND job_id = :job
+    """
+)
 
 
-async def _finish(tx: Tx, lease: Lease, result: TurnoverResult) -> bool:
-    columns = prediction_jobs.c
-    return bool(
-        await tx.run(
-            update(prediction_jobs)
-            .where(columns.org_id == lease.org, columns.job_id == lease.job_id)
-            .values(
-                state=JobState.COMPLETED,
-                result=to_json(result),
-                completed_at=now(),
-                revision=columns.revision + 1,
-                lease_token=None,
-                lease_until=None,
-            )
-        )
-    )
+async def _finish(tx: Tx, outcomes: Mapping[Lease, Outcome]) -> Sequence[Lease]:
+    for lease, outcome in outcomes.items():
+        assert not isinstance(outcome, JobFailure)
+        await tx.run(_END, {"org": lease.org, "job": lease.job_id, "output": json.dumps(to_json(outcome))})
+    return list(outcomes)
 
 
 if __name__ == "__main__":
-    vars(predictions)["complete_prediction"] = _finish
+    vars(predictions)["finish_predictions"] = _finish
     sys.exit(worker.main())

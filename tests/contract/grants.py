@@ -15,12 +15,12 @@ SHARED_REFERENCES = frozenset({("prediction_jobs", "shared_models")})
 """Foreign keys from a tenant's table to a shared one; every other foreign key starts with org_id."""
 
 QUEUE_COLUMNS = (
-    *("acknowledged", "attempt", "crashes", "generation", "job_id", "lease_token", "lease_until", "model_type", "model_version", "org_id"),
-    *("revision", "schedule_time", "state"),
+    *("acknowledged", "attempt", "crashes", "failures", "generation", "job_id", "lease_token", "lease_until", "model_id", "model_type"),
+    *("model_version", "org_id", "revision", "schedule_time", "state", "traceparent"),
 )
 QUEUE_CHANGES = (
-    *("acknowledged", "attempt", "completed_at", "crashes", "error_message", "error_reason", "lease_token"),
-    *("lease_until", "revision", "started_at", "state"),
+    *("acknowledged", "attempt", "completed_at", "crashes", "error_message", "error_reason", "failures", "lease_token"),
+    *("lease_until", "result", "revision", "schedule_time", "started_at", "state"),
 )
 
 # (role, table, privilege, columns); "*" is the whole table.

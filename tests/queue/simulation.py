@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from server.db.engines import DbRole
-from server.predictions import store
 from server.predictions.dispatch import store as dispatch
+from server.predictions.leases import store
 from server.predictions.model import JobFailure
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from server.db import Database
     from server.predictions.dispatch.store import Limits
-    from server.predictions.model import Lease, Start
+    from server.predictions.model import Start
     from tests.support.clock import VirtualClock
     from tests.support.databases import Cluster
 
@@ -132,7 +132,6 @@ class Simulation:
             return await dispatch.claim(tx, self.limits)
 
     async def _finish(self, start: Start) -> None:
-        async with self.db.tx(start.org) as tx:
-            lease: Lease | None = await store.acknowledge(tx, start, timedelta(hours=1))
-            assert lease is not None
-            assert await store.fail(tx, lease, JobFailure("INPUT_LOST", "made up"))
+        async with self.db.platform(DbRole.DISPATCH) as tx:
+            (lease,) = await store.acknowledge(tx, [start], timedelta(hours=1))
+            assert await store.end(tx, {lease: JobFailure("INPUT_LOST", "made up")}) == [lease]

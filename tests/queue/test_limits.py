@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Interval, bindparam, text
+from sqlalchemy.exc import DBAPIError
 
 from server.db import Database
 from server.predictions.dispatch import store as dispatch
@@ -71,8 +72,13 @@ async def test_guarantee_04_control_without_the_lock_dispatchers_that_pick_diffe
         monkeypatch.setattr(dispatch, "_LOCK", text("SELECT CAST(:key AS bigint)"))
     await _fill(cluster, database, [(f"org-{number}", 30) for number in range(ORGS)])
     simulation.dispatchers = 6
-    history = await simulation.run(150)
-    kept = max(history.most_running.values()) <= 2 and history.most_in_any_minute() <= 50
+    try:
+        history = await simulation.run(150)
+    except DBAPIError:
+        # Two that claim at once may also wait for each other's rows.
+        kept = False
+    else:
+        kept = max(history.most_running.values()) <= 2 and history.most_in_any_minute() <= 50
     assert kept is locked
 
 

@@ -15,7 +15,7 @@ from server.db.engines import DbRole
 from server.lifecycle import to_its_end
 from server.predictions.dispatch import store
 from server.predictions.dispatch.store import Limit, Limits
-from server.predictions.jobs import execute_prediction
+from server.predictions.jobs import execute_predictions
 from server.predictions.model import QUEUED_TOPIC
 from server.queue import QueueUnavailable
 from server.queue.bell import wait
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from server.settings import Settings
 
 IDLE_SECONDS = 1.0
-ROUND_SECONDS = 0.01
-"""Least time from the beginning of a round to the next: under load every request and every finish rings."""
+LONGEST_PAUSE_SECONDS = 0.05
+_PAUSES_PER_ROUND = 2
+"""A pause after a round is as many times as long as the round took: under load every request and every finish rings, and what
+rings in a pause is seen by one round, whose starts travel together."""
 SWEEP_EVERY_SECONDS = 1.0
 _ROUNDING_SECONDS = 0.005
 _log = structlog.get_logger(__name__)
@@ -81,9 +83,10 @@ class Dispatcher:
                     _log.warning("dispatch.failed", error=type(error).__name__)
                 except Exception:  # noqa: BLE001 - logged with its traceback; a defect costs a round, not every prediction from now on
                     _log.exception("dispatch.broken")
+                ended = clock()
                 await wait(rung, idle)
-                # What rings before the next round is seen by that one round.
-                await asyncio.sleep(began + ROUND_SECONDS - clock())
+                pause = min(_PAUSES_PER_ROUND * (ended - began), LONGEST_PAUSE_SECONDS)
+                await asyncio.sleep(ended + pause - clock())
 
     async def drain(self, upkeep: Callable[[], Awaitable[None]]) -> float:
         """Start all that may be started now; returns after how many seconds more may start by time alone.
@@ -116,7 +119,7 @@ class Dispatcher:
         if starts:
             metrics.PREDICTIONS_STARTED.inc(len(starts))
             await failpoints.passing("dispatch.committed")
-            await self.queue.put([execute_prediction(start) for start in starts])
+            await self.queue.put(execute_predictions(starts))
             await failpoints.passing("dispatch.enqueued")
         return _Batch(len(starts), more, seconds)
 
