@@ -42,8 +42,9 @@ class Calibration:
     intercept: float
 
     def apply(self, margins: npt.NDArray[np.floating]) -> Scores:
-        """Calibrated probabilities, 0 to 1, of log-odds."""
-        return _sigmoid(_design(margins) @ np.array([self.low, self.high, self.intercept]))
+        """Calibrated probabilities, 0 to 1, of log-odds; bit for bit the same for a row alone and among others."""
+        # Not `@`, which adds in another order for other numbers of rows.
+        return _sigmoid((_design(margins) * np.array([self.low, self.high, self.intercept])).sum(axis=1))
 
     def to_json(self) -> dict[str, object]:
         """A plain value for JSON; `from_json` reads it back."""

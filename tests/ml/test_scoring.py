@@ -75,6 +75,12 @@ def test_one_row_scores_as_it_does_among_many() -> None:
     assert alone == pytest.approx(together[:50], abs=1e-7)
 
 
+@unhurried
+@given(st.lists(any_row, min_size=1, max_size=20))
+def test_rows_scored_together_get_what_each_gets_alone(rows: list[dict[str, float]]) -> None:
+    assert scorer().scores(rows) == [scorer().score(row) for row in rows]
+
+
 def test_a_model_survives_being_stored() -> None:
     rows, model = small()
     read = Scorer.load(bytes(bytearray(model.artifact)), json.loads(json.dumps(model.card)))
