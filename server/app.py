@@ -14,6 +14,7 @@ from server.db import Database
 from server.lifecycle import end
 from server.predictions.backlog.count import keep_counting
 from server.predictions.dispatch.loop import Dispatcher, limits
+from server.predictions.dispatch.upkeep import Upkeep
 from server.predictions.inputs import InputVault
 from server.predictions.watching import WatchedJobs
 from server.queue import Bell, Queue, Valkey
@@ -47,6 +48,7 @@ class App:
     queue: Queue
     inputs: InputVault
     dispatcher: Dispatcher
+    upkeep: Upkeep
     watched: WatchedJobs
 
     def tx(self, org: OrgId) -> AbstractAsyncContextManager[Tx]:
@@ -60,11 +62,11 @@ class App:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[App]:
-    """Make the app, keep its bell, its dispatcher and its counting going, and close everything at the end."""
+    """Make the app, keep its bell, its upkeep and its counting going, and close everything at the end."""
     app = make(settings)
     background = [
         asyncio.create_task(app.bell.listen(), name="bell"),
-        asyncio.create_task(app.dispatcher.run(), name="dispatcher"),
+        asyncio.create_task(app.upkeep.run(), name="upkeep"),
         asyncio.create_task(app.watched.run(), name="watched"),
         asyncio.create_task(keep_counting(app.db), name="backlog"),
     ]
@@ -85,5 +87,6 @@ def make(settings: Settings) -> App:
     db = Database(settings, bell.ring)
     keys = [settings.secret_key.get_secret_value(), settings.previous_secret_key.get_secret_value()]
     inputs = InputVault(valkey, keys, settings.prediction_input_ttl_seconds)
-    dispatcher = Dispatcher(db, queue, bell, inputs, limits(settings), settings.prediction_attempts)
-    return App(settings, db, valkey, bell, queue, inputs, dispatcher, WatchedJobs(db, bell))
+    dispatcher = Dispatcher(db, queue, bell, limits(settings))
+    upkeep = Upkeep(db, inputs, settings.prediction_attempts)
+    return App(settings, db, valkey, bell, queue, inputs, dispatcher, upkeep, WatchedJobs(db, bell))

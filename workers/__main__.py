@@ -27,12 +27,15 @@ async def work(settings: settings_module.Settings) -> None:
         await check_schema(app.db, embedded=settings.embedded)
         page = metrics.serve(settings.worker_metrics_port, settings.grpc_host)
         runtime = PredictionRuntime(PredictionWorker(app, Scorers(app.db)))
+        dispatching = asyncio.create_task(app.dispatcher.run(), name="dispatcher")
         tasks = [
             asyncio.create_task(runtime.run(), name="predictions"),
             asyncio.create_task(RunWorker(app).run(), name="runs"),
         ]
         announce_ready(page.port)
         await stop.wait()
+        # First, so that what others will run is not started here any more.
+        await end(dispatching)
         await runtime.drain(settings.drain_seconds)
         await end(*tasks)
         page.close()

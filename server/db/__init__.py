@@ -1,4 +1,4 @@
-"""The database: one engine per role, the one helper that opens transactions, migrations.
+"""The database: one pool per role, the one helper that opens transactions, migrations.
 
 What always holds here: a tenant's rows are only reachable inside a transaction that `Database.tx` or `Database.read`
 opened for that tenant; the setting that row-level security reads is local to the transaction and gone when it ends.

@@ -1,22 +1,21 @@
 """The one helper that opens transactions.
 
 A transaction is for statements only: whoever computes or waits does it before or after. What a transaction asked to wake
-is rung after the commit, so nobody is woken for something that a rollback undid. The pools are SQLAlchemy's; on a
-connection from them the driver itself is spoken to, and a connection whose transaction did not end as it should is
-closed, never used again.
+is rung after the commit, so nobody is woken for something that a rollback undid. A connection whose
+transaction did not end as it should is closed, never used again.
 """
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 from sqlalchemy.exc import InvalidRequestError
-from sqlalchemy.util import greenlet_spawn
 
-from server.db.engines import DbRole, make_engine, role_url
+from server.db.engines import DbRole, role_url
+from server.db.pool import Pool
 from server.db.statements import DIALECT, fetch, translated
 from server.db.tenant import TENANT
 from server.db.transaction import ReadTx, Tx
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     import asyncpg
     from sqlalchemy import Executable, TextClause
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from server.db.transaction import Parameters, Record
     from server.identity import OrgId
@@ -42,9 +40,8 @@ class Database:
     def __init__(self, settings: Settings, ring: Callable[[tuple[str, ...]], Awaitable[None]]) -> None:
         """Prepare the pools; the first use connects. `ring` gets the topics of every committed transaction."""
         self._ring = ring
-        self._engines = {
-            role: make_engine(role_url(settings, role), pool_size=_TRAINER_POOL_SIZE if role is DbRole.TRAINER else settings.db_pool_size)
-            for role in DbRole
+        self._pools = {
+            role: Pool(role_url(settings, role), _TRAINER_POOL_SIZE if role is DbRole.TRAINER else settings.db_pool_size) for role in DbRole
         }
 
     @asynccontextmanager
@@ -69,51 +66,49 @@ class Database:
             yield tx
         await self._ring_all(tx)
 
-    async def at_once(self, org: OrgId, statement: Executable, parameters: Parameters) -> Sequence[Record]:
-        """Run a statement that sets its tenant itself (`server.db.tenant`) as a transaction of its own, in one round trip."""
-        async with self._connection(DbRole.APP) as connection:
-            return (await fetch(connection, statement, {**parameters, TENANT: org})).all()
+    async def at_once(self, org: OrgId, statement: Executable, parameters: Parameters, wake: str = "") -> Sequence[Record]:
+        """Run a statement that sets its tenant itself (`server.db.tenant`) as a transaction of its own, in one round trip.
+
+        The topic `wake` is rung afterwards if the statement returned a row.
+        """
+        pool = self._pools[DbRole.APP]
+        connection = await pool.take()
+        try:
+            rows = await fetch(connection, statement, {**parameters, TENANT: org})
+        finally:
+            pool.give_back(connection)
+        if wake and rows:
+            await self._ring((wake,))
+        return rows
 
     async def close(self) -> None:
         """Close all pools."""
-        for engine in self._engines.values():
-            await engine.dispose()
+        for pool in self._pools.values():
+            await pool.close()
 
-    def engine(self, role: DbRole) -> AsyncEngine:
-        """Return the pool of a role, for measurements and tests."""
-        return self._engines[role]
+    def taken(self, role: DbRole) -> int:
+        """Return how many connections of a role are in use."""
+        return self._pools[role].taken
 
     @asynccontextmanager
     async def _open(self, role: DbRole, org: OrgId | None) -> AsyncIterator[asyncpg.Connection]:
-        async with self._connection(role) as connection:
-            try:
-                with translated("BEGIN", connection):
-                    # By the simple protocol, which takes several statements in one round trip and therefore no parameters.
-                    await connection.execute("BEGIN" if org is None else _beginning(_SET_TENANT, org))
-                yield connection
-                with translated("COMMIT", connection):
-                    ended = await connection.execute("COMMIT")
-            except BaseException:
-                await _roll_back(connection)
-                raise
-            if ended != "COMMIT":
-                msg = "a statement of the transaction failed and was passed over: everything was rolled back"
-                raise InvalidRequestError(msg)
-
-    @asynccontextmanager
-    async def _connection(self, role: DbRole) -> AsyncIterator[asyncpg.Connection]:
-        """Take a connection from the pool of a role; one that is closed or in a transaction afterwards does not go back."""
-        with translated("CONNECT"):
-            pooled = await self._engines[role].raw_connection()
-        connection = cast("asyncpg.Connection", pooled.driver_connection)
+        pool = self._pools[role]
+        connection = await pool.take()
         try:
+            with translated("BEGIN", connection):
+                # By the simple protocol, which takes several statements in one round trip and therefore no parameters.
+                await connection.execute("BEGIN" if org is None else _beginning(_SET_TENANT, org))
             yield connection
+            with translated("COMMIT", connection):
+                ended = await connection.execute("COMMIT")
+        except BaseException:
+            await _roll_back(connection)
+            raise
         finally:
-            if connection.is_closed() or connection.is_in_transaction():
-                connection.terminate()
-                pooled.invalidate()
-            else:
-                await greenlet_spawn(pooled.close)
+            pool.give_back(connection)
+        if ended != "COMMIT":
+            msg = "a statement of the transaction failed and was passed over: everything was rolled back"
+            raise InvalidRequestError(msg)
 
     async def _ring_all(self, tx: Tx) -> None:
         if tx.wakes:

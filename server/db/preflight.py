@@ -17,16 +17,16 @@ _log = structlog.get_logger(__name__)
 
 
 class SchemaOutdated(Exception):
-    """The database has another schema than this code works with; the text says what to do."""
+    """The database has an older schema than this code works with; the text says what to do."""
 
 
 async def check_schema(db: Database, *, embedded: bool) -> None:
-    """Compare the database's schema with the code's, and warn of a known hole in an external PostgreSQL.
+    """Compare the database's schema with the code's, which may be the older of the two, and warn of a known hole in an external PostgreSQL.
 
     A database that cannot be reached is no error: it may come back, and every call says so until then.
 
     Raises:
-        SchemaOutdated: the database was not migrated, or by another release.
+        SchemaOutdated: the database was not migrated, or by an earlier release only.
 
     """
     try:
@@ -38,7 +38,8 @@ async def check_schema(db: Database, *, embedded: bool) -> None:
         else:
             _log.warning("database.unreachable", error=type(error).__name__)
             return
-    if schema != about.REVISION:
+    # A newer schema is one that the next release is being rolled out on: migrations leave what this code needs.
+    if schema < about.REVISION:
         msg = f"the database has schema {schema or 'none'}, this code needs {about.REVISION}: run `python -m server.db setup`"
         raise SchemaOutdated(msg)
     if not embedded and about.has_row_security_hole(database):

@@ -1,6 +1,6 @@
 """Core statements in the driver's form, run on the driver's own connection.
 
-SQLAlchemy compiles, checks parameters and makes rows; its execution layer is left out, because it costs several times
+SQLAlchemy compiles and checks parameters; its execution layer and its rows are left out, because they cost several times
 what the statement itself does. What always holds here: a failure of the database leaves as a SQLAlchemy error, never
 with the parameters in its text.
 """
@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 import asyncpg
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi, PGDialect_asyncpg
-from sqlalchemy.engine import IteratorResult, Result
-from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Executable
+    from sqlalchemy import ColumnElement, Executable, FromClause, Table
+    from sqlalchemy.dialects.postgresql import Insert
     from sqlalchemy.sql.compiler import SQLCompiler
 
     # What a parameter holds is known only to the store that wrote the statement.
@@ -29,7 +30,30 @@ if TYPE_CHECKING:
 
 DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # its constructor has no annotations
 _NO_PARAMETERS: Parameters = {}
-_NO_ROWS = SimpleResultMetaData(())
+
+
+class Record(asyncpg.Record):
+    """A row, whose columns are its attributes too."""
+
+    __slots__ = ()
+
+    def __getattr__(self, column: str) -> Any:  # noqa: ANN401 - only the statement knows what a column holds
+        """Return the value of a column."""
+        try:
+            return self[column]
+        except KeyError:
+            raise AttributeError(column) from None
+
+
+def given(table: Table, **parameters: str) -> dict[str, ColumnElement[Any]]:
+    """Return values of a row of `table` that come as parameters: `column="parameter"`, of the column's type wherever they stand."""
+    return {column: bindparam(name, type_=table.c[column].type) for column, name in parameters.items()}
+
+
+def insert_from(table: Table, values: Mapping[str, ColumnElement[Any]], rows: FromClause) -> Insert:
+    """Return an insert of one row for each of `rows`, whose column `org_id` says whose it is."""
+    content = {**values, "org_id": rows.c.org_id}
+    return insert(table).from_select(list(content), select(*content.values()).select_from(rows))
 
 
 class _Compilable(Protocol):
@@ -41,7 +65,7 @@ class _Compilable(Protocol):
 class Statement:
     """A compiled statement."""
 
-    __slots__ = ("_metadata", "_parameters", "sql")
+    __slots__ = ("_parameters", "sql")
 
     def __init__(self, statement: Executable) -> None:
         """Compile; values that the statement holds itself become defaults of its parameters."""
@@ -55,7 +79,6 @@ class Statement:
             bound = compiled.binds.get(name)
             writer = None if bound is None else bound.type.dialect_impl(DIALECT).bind_processor(DIALECT)
             self._parameters.append((name, bound is not None and bound.required, values[name], writer))
-        self._metadata: SimpleResultMetaData | None = None
 
     def arguments(self, parameters: Parameters) -> list[Any]:
         """Return what the driver is given, in order; a missing parameter is a programming error (KeyError)."""
@@ -64,14 +87,6 @@ class Statement:
             value = parameters[name] if required else parameters.get(name, default)
             made.append(value if writer is None else writer(value))
         return made
-
-    def rows(self, records: Sequence[asyncpg.Record]) -> Result[Any]:
-        """Return the driver's rows as SQLAlchemy's."""
-        if not records:
-            return IteratorResult(_NO_ROWS, iter(()))
-        if self._metadata is None:
-            self._metadata = SimpleResultMetaData(list(records[0].keys()))
-        return IteratorResult(self._metadata, iter(records))
 
 
 def ready_made(statement: Executable) -> Statement:
@@ -82,12 +97,13 @@ def ready_made(statement: Executable) -> Statement:
     return known
 
 
-async def fetch(connection: asyncpg.Connection, statement: Executable, parameters: Parameters | None) -> Result[Any]:
+async def fetch(connection: asyncpg.Connection, statement: Executable, parameters: Parameters | None) -> Sequence[Record]:
     """Run a statement and return its rows."""
     ready = ready_made(statement)
+    arguments = ready.arguments(parameters or _NO_PARAMETERS)
     with translated(ready.sql, connection):
-        records = await connection.fetch(ready.sql, *ready.arguments(parameters or _NO_PARAMETERS))
-    return ready.rows(records)
+        records: Sequence[Record] = await connection.fetch(ready.sql, *arguments, record_class=Record)
+    return records
 
 
 async def execute(connection: asyncpg.Connection, statement: Executable, parameters: Parameters | None) -> int:

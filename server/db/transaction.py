@@ -6,19 +6,21 @@ the helper's part in `server.db.database`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+from sqlalchemy.exc import MultipleResultsFound, NoResultFound
 
 from server.db import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import asyncpg
-    from sqlalchemy import Executable, Result, Row
+    from sqlalchemy import Executable
 
-    # Rows and parameters of any statement: their shape is known only to the store that wrote it.
-    Record: TypeAlias = Row[Any]
-    Parameters: TypeAlias = Mapping[str, Any]
+    # Under these names for the stores.
+    Record: TypeAlias = statements.Record
+    Parameters: TypeAlias = statements.Parameters
 
 
 class ReadTx:
@@ -30,17 +32,18 @@ class ReadTx:
 
     async def one(self, statement: Executable, parameters: Parameters | None = None) -> Record:
         """Return the single row of the result; anything but one row is a programming error."""
-        return (await self._execute(statement, parameters)).one()
+        rows = await self.all(statement, parameters)
+        if len(rows) != 1:
+            raise MultipleResultsFound if rows else NoResultFound
+        return rows[0]
 
     async def first(self, statement: Executable, parameters: Parameters | None = None) -> Record | None:
         """Return the first row, or None."""
-        return (await self._execute(statement, parameters)).first()
+        rows = await self.all(statement, parameters)
+        return rows[0] if rows else None
 
     async def all(self, statement: Executable, parameters: Parameters | None = None) -> Sequence[Record]:
         """Return all rows."""
-        return (await self._execute(statement, parameters)).all()
-
-    async def _execute(self, statement: Executable, parameters: Parameters | None) -> Result[Any]:
         return await statements.fetch(self._connection, statement, parameters)
 
 

@@ -5,30 +5,38 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, insert, text
+from sqlalchemy import insert, text
 
 from server.db import now
+from server.db.statements import given, insert_from
 from server.events.model import event_id
 from server.events.tables import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sqlalchemy import FromClause
+    from sqlalchemy.dialects.postgresql import Insert
+
     from server.db import Tx
     from server.events.model import Cause, PredictionEvent, Told
     from server.identity import OrgId
 
 
-_APPEND = insert(outbox).values(
-    org_id=bindparam("org"),
-    event_id=bindparam("id"),
-    type=bindparam("kind"),
-    subject=bindparam("about"),
-    occurred_at=now(),
-    correlation_id=bindparam("correlation"),
-    traceparent=bindparam("trace"),
-    payload=bindparam("content"),
-)
+_EVENT = {
+    **given(
+        outbox,
+        org_id="event_org",
+        event_id="event_id",
+        type="event_type",
+        subject="event_subject",
+        correlation_id="event_correlation",
+        traceparent="event_trace",
+        payload="event_payload",
+    ),
+    "occurred_at": now(),
+}
+_APPEND = insert(outbox).values(_EVENT)
 
 
 _APPEND_ALL = text(
@@ -44,18 +52,25 @@ _APPEND_ALL = text(
 
 async def append(tx: Tx, org: OrgId, event: PredictionEvent, cause: Cause) -> None:
     """Write an event in the transaction of its change."""
-    await tx.run(
-        _APPEND,
-        {
-            "org": org,
-            "id": event_id(org, event),
-            "kind": event.type,
-            "about": event.subject,
-            "correlation": cause.correlation_id,
-            "trace": cause.traceparent,
-            "content": _payload(event),
-        },
-    )
+    await tx.run(_APPEND, parameters(org, event, cause))
+
+
+def append_from(rows: FromClause) -> Insert:
+    """Return the part of a statement that writes an event for each of `rows`; `parameters` says which event."""
+    return insert_from(outbox, _EVENT, rows)
+
+
+def parameters(org: OrgId, event: PredictionEvent, cause: Cause) -> Mapping[str, object]:
+    """Return the parameters of an event."""
+    return {
+        "event_org": org,
+        "event_id": event_id(org, event),
+        "event_type": event.type,
+        "event_subject": event.subject,
+        "event_correlation": cause.correlation_id,
+        "event_trace": cause.traceparent,
+        "event_payload": _payload(event),
+    }
 
 
 async def append_all(tx: Tx, told: Sequence[Told]) -> None:

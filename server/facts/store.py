@@ -50,7 +50,12 @@ _UPSERT = _upsert_statement()
 
 
 async def upsert_employees(tx: Tx, org: OrgId, rows: Sequence[Employee]) -> Written:
-    """Write rows of different natural keys; a row whose content is there already is left alone."""
+    """Write rows of different natural keys; a row whose content is there already is left alone.
+
+    Rows are written in the order of their keys, whatever the order they come in: of two batches with rows in common one
+    waits for the other, and neither in a circle.
+    """
+    rows = sorted(rows, key=lambda row: (row.employee_key, row.as_of))
     arrays: dict[str, object] = {
         "org": org,
         "employee_key": [row.employee_key for row in rows],
@@ -74,7 +79,7 @@ async def latest_attributes(tx: ReadTx, org: OrgId, employee_key: str) -> Mappin
     )
     if row is None:
         return None
-    return {name: value for name, value in row._mapping.items() if value is not None}  # noqa: SLF001 - SQLAlchemy's public accessor
+    return {name: value for name, value in row.items() if value is not None}
 
 
 async def summarize_employees(tx: ReadTx, org: OrgId) -> FactSummary:

@@ -52,7 +52,7 @@ class InputVault:
     async def put(self, org: OrgId, job_id: JobId, generation: int, features: Mapping[str, FeatureValue]) -> None:
         """Encrypt and keep an input."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[0].encrypt(nonce, canonical(features), _context(org, job_id, generation))
+        sealed = self._ciphers[0].encrypt(nonce, json.dumps(dict(features)).encode(), _context(org, job_id, generation))
         await self._valkey.put(_key(org, job_id, generation), nonce + sealed, self.ttl_seconds)
 
     async def get(self, org: OrgId, job_id: JobId, generation: int) -> Mapping[str, FeatureValue] | None:

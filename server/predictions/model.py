@@ -32,13 +32,14 @@ class JobState(StrEnum):
 
 TERMINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED, JobState.CANCELLED}),
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED}),
     JobState.RUNNING: frozenset({JobState.QUEUED, JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}),
     JobState.COMPLETED: frozenset(),
     # Asked for again: a new generation of the same job.
     JobState.FAILED: frozenset({JobState.QUEUED}),
     JobState.CANCELLED: frozenset({JobState.QUEUED}),
 }
+"""Where a job may go from each state. Statements keep to it by their conditions; tests of guarantee 1 judge every change by it."""
 
 
 class Direction(StrEnum):
@@ -168,6 +169,9 @@ class Lease:
 
 QUEUED_TOPIC = "predictions"
 """Rings when a job was queued or a slot became free."""
+
+HANDED_OVER_TOPIC = "predictions handed over"
+"""Rings when workers find something to take."""
 
 
 def topic(job_id: JobId) -> str:

@@ -26,7 +26,7 @@ from server.registry import store as registry
 from server.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from server.audit.model import Origin
@@ -198,17 +198,32 @@ async def accept(tx: Tx, origin: Origin, prepared: Prepared, room: Room) -> Acce
     if job is None:
         raise AnalyticsError(Kind.ABORTED, Reason.CONCURRENT_UPDATE, "another request for this input was faster; retry")
     if not deduplicated:
-        event = PredictionRequested(job.job_id, job.generation, job.model_type.value, job.model_version)
-        await events.append(tx, origin.org, event, Cause(origin.request_id, prepared.new.traceparent))
+        await events.append(tx, origin.org, *told(origin, prepared.new, job.generation))
+    await audit.record(tx, origin, audited(job, deduplicated=deduplicated))
+    await failpoints.passing("request.accepted_before_commit")
+    return Accepted(job, deduplicated)
+
+
+def told(origin: Origin, job: NewJob, generation: int) -> tuple[PredictionRequested, Cause]:
+    """Return the event of a queued job."""
+    event = PredictionRequested(job.job_id, generation, job.model_type.value, job.model_version)
+    return event, Cause(origin.request_id, job.traceparent)
+
+
+def audited(job: PredictionJob | NewJob, *, deduplicated: bool) -> Act:
+    """Return the act of a request that a job answers."""
     details = {
         "model_type": job.model_type.value,
         "model_version": job.model_version,
         "deduplicated": str(deduplicated).lower(),
     }
-    await audit.record(tx, origin, Act("prediction.requested", "prediction_job", str(job.job_id), details))
-    metrics.PREDICTIONS_ACCEPTED.labels(job.model_type, str(deduplicated).lower()).inc()
-    await failpoints.passing("request.accepted_before_commit")
-    return Accepted(job, deduplicated)
+    return Act("prediction.requested", "prediction_job", str(job.job_id), details)
+
+
+def count(accepted: Iterable[Accepted]) -> None:
+    """Count requests whose acceptance is committed."""
+    for each in accepted:
+        metrics.PREDICTIONS_ACCEPTED.labels(each.job.model_type, str(each.deduplicated).lower()).inc()
 
 
 async def _queue(tx: Tx, origin: Origin, prepared: Prepared, room: Room) -> PredictionJob | None:

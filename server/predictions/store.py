@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Row, bindparam, func, select, tuple_, update
+from sqlalchemy import bindparam, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from server.db import now
 from server.db.clock import type_ as clock_type
+from server.db.statements import given, insert_from
 from server.identity import JobId, ModelId
 from server.predictions.model import (
     QUEUED_TOPIC,
@@ -24,12 +25,16 @@ from server.predictions.tables import prediction_jobs
 from server.registry.model import ModelType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from typing import Any
     from uuid import UUID
 
+    from sqlalchemy import FromClause
+    from sqlalchemy.sql.dml import ReturningInsert
+
     from server.db import ReadTx, Tx
+    from server.db.transaction import Record
     from server.identity import OrgId
     from server.predictions.model import NewJob
 
@@ -66,50 +71,56 @@ async def page(tx: ReadTx, org: OrgId, wanted: JobFilter, before: tuple[datetime
     return [read_job(row) for row in await tx.all(query)]
 
 
-_INSERT = (
-    insert(prediction_jobs)
-    .values(
-        org_id=bindparam("org"),
-        job_id=bindparam("job"),
-        model_id=bindparam("model"),
-        model_type=bindparam("type"),
-        model_version=bindparam("version"),
-        input_hash=bindparam("hash"),
-        generation=1,
-        state=JobState.QUEUED,
-        # `greatest` passes over an absent time.
-        schedule_time=func.greatest(bindparam("not_before", type_=clock_type), now()),
-        created_at=now(),
-        attempt=0,
-        crashes=0,
-        revision=1,
-        requested_by=bindparam("requester"),
-        traceparent=bindparam("trace"),
-        acknowledged=False,
-    )
-    .on_conflict_do_nothing()
-    .returning(prediction_jobs)
-)
+_QUEUED = {
+    **given(
+        prediction_jobs,
+        org_id="job_org",
+        job_id="job_id",
+        model_id="job_model",
+        model_type="job_type",
+        model_version="job_version",
+        input_hash="job_hash",
+        requested_by="job_requester",
+        traceparent="job_trace",
+    ),
+    "generation": literal(1),
+    "state": literal(JobState.QUEUED.value),
+    # `greatest` passes over an absent time.
+    "schedule_time": func.greatest(bindparam("job_not_before", type_=clock_type), now()),
+    "created_at": now(),
+    "attempt": literal(0),
+    "crashes": literal(0),
+    "revision": literal(1),
+    "acknowledged": literal(False),  # noqa: FBT003 - the column's value
+}
+_INSERT = insert(prediction_jobs).values(_QUEUED).on_conflict_do_nothing().returning(prediction_jobs)
 
 
 async def insert_queued(tx: Tx, org: OrgId, job: NewJob) -> PredictionJob | None:
     """Queue a new job; None when an identical input was faster."""
-    row = await tx.first(
-        _INSERT,
-        {
-            "org": org,
-            "job": job.job_id,
-            "model": job.model_id,
-            "type": job.model_type,
-            "version": job.model_version,
-            "hash": job.input_hash,
-            "not_before": job.schedule_time,
-            "requester": job.requested_by,
-            "trace": job.traceparent,
-        },
-    )
+    row = await tx.first(_INSERT, parameters(org, job))
     tx.wake(QUEUED_TOPIC)
     return None if row is None else read_job(row)
+
+
+def insert_queued_from(rows: FromClause) -> ReturningInsert[Any]:
+    """Return the part of a statement that queues a job for each of `rows`, unless an identical input was faster."""
+    return insert_from(prediction_jobs, _QUEUED, rows).on_conflict_do_nothing().returning(prediction_jobs)
+
+
+def parameters(org: OrgId, job: NewJob) -> Mapping[str, object]:
+    """Return the parameters of a new job."""
+    return {
+        "job_org": org,
+        "job_id": job.job_id,
+        "job_model": job.model_id,
+        "job_type": job.model_type,
+        "job_version": job.model_version,
+        "job_hash": job.input_hash,
+        "job_not_before": job.schedule_time,
+        "job_requester": job.requested_by,
+        "job_trace": job.traceparent,
+    }
 
 
 async def rearm(tx: Tx, org: OrgId, ended: PredictionJob, job: NewJob) -> PredictionJob | None:
@@ -165,7 +176,7 @@ async def cancel(tx: Tx, org: OrgId, job_id: JobId) -> PredictionJob | None:
     return None if row is None else read_job(row)
 
 
-def read_job(row: Row[Any]) -> PredictionJob:
+def read_job(row: Record) -> PredictionJob:
     """Return the job of a row that has at least the columns a tenant sees."""
     return PredictionJob(
         job_id=JobId(row.job_id),

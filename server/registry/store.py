@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Row, bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, insert, select, tuple_, update
 
 from server.db import now
 from server.identity import ModelId
@@ -14,10 +14,10 @@ from server.registry.tables import shared_model_artifacts, shared_models
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-    from typing import Any
     from uuid import UUID
 
     from server.db import ReadTx, Tx
+    from server.db.transaction import Record
     from server.registry.model import Candidate
 
 _models = shared_models.c
@@ -111,7 +111,7 @@ async def fail(tx: Tx, model_id: ModelId, reason: str) -> None:
     )
 
 
-def _model(row: Row[Any]) -> Model:
+def _model(row: Record) -> Model:
     return Model(
         model_id=ModelId(row.model_id),
         name=row.name,

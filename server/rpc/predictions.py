@@ -18,6 +18,7 @@ from server.errors import AnalyticsError, Kind, Reason, invalid_argument, not_fo
 from server.identity import JobId
 from server.predictions import store
 from server.predictions.at_once import store as at_once
+from server.predictions.at_once.fresh import accept_at_once
 from server.predictions.at_once.repeats import RememberedModels
 from server.predictions.backlog.room import Room, caps
 from server.predictions.cancel import cancel_prediction
@@ -29,6 +30,7 @@ from server.predictions.request import (
     Prepared,
     accept,
     check,
+    count,
     drop_input,
     find_twin,
     keep_input,
@@ -69,7 +71,7 @@ class PredictionRpcs:
     async def request_prediction(self, request: pb.RequestPredictionRequest, call: Call) -> pb.RequestPredictionResponse:
         """Accept a request; see the contract."""
         # First, because it names the field of a value that the hash of the request has no form for.
-        asked = _checked(wanted(request), "schedule_time")
+        asked = _asked(request)
         earlier = await earlier_answer(self._app, call, request, pb.RequestPredictionResponse)
         if earlier is not None:
             async with self._app.tx(call.caller.org) as tx:
@@ -78,12 +80,8 @@ class PredictionRpcs:
         prepared = await self._prepare(asked, call, repeatable=not request.request_id)
         if isinstance(prepared, Accepted):
             return _accepted(prepared)
-
-        async def act(tx: Tx) -> pb.RequestPredictionResponse:
-            return _accepted(await accept(tx, origin(call), prepared, Room(caps(self._app.settings))))
-
         async with self._kept([prepared], call) as queued:
-            response = await once(self._app, call, request, pb.RequestPredictionResponse, act, partial(_audit_replay, call))
+            response = await self._accept(request, prepared, call)
             await failpoints.passing("request.committed")
             queued.update([response.job_id] if not response.deduplicated else [])
         return response
@@ -96,13 +94,15 @@ class PredictionRpcs:
                 await _audit_replay(call, tx, earlier)
             return earlier
         outcomes = await self._prepare_each(request.predictions, call)
+        done: list[Accepted] = []
 
         async def act(tx: Tx) -> pb.BatchRequestPredictionsResponse:
-            items = await self._accept_each(tx, outcomes, call)
+            items = await self._accept_each(tx, outcomes, call, done)
             return pb.BatchRequestPredictionsResponse(items=items)
 
         async with self._kept([outcome for outcome in outcomes if isinstance(outcome, Prepared)], call) as queued:
             response = await once(self._app, call, request, pb.BatchRequestPredictionsResponse, act, partial(_audit_replay, call))
+            count(done)
             queued.update(item.accepted.job_id for item in response.items if not item.accepted.deduplicated)
         return response
 
@@ -230,7 +230,24 @@ class PredictionRpcs:
         except AnalyticsError as error:
             return error
 
-    async def _accept_each(self, tx: Tx, outcomes: Sequence[Prepared | AnalyticsError], call: Call) -> list[pb.BatchRequestPredictionsItem]:
+    async def _accept(self, request: pb.RequestPredictionRequest, prepared: Prepared, call: Call) -> pb.RequestPredictionResponse:
+        """Accept a checked request: in one statement where nothing stands against it, else in a transaction that knows every case."""
+        backlog = caps(self._app.settings)
+        if not request.request_id and (accepted := await accept_at_once(self._app.db, origin(call), prepared, backlog)) is not None:
+            return _accepted(accepted)
+        done: list[Accepted] = []
+
+        async def act(tx: Tx) -> pb.RequestPredictionResponse:
+            done.append(await accept(tx, origin(call), prepared, Room(backlog)))
+            return _accepted(done[0])
+
+        response = await once(self._app, call, request, pb.RequestPredictionResponse, act, partial(_audit_replay, call))
+        count(done)
+        return response
+
+    async def _accept_each(
+        self, tx: Tx, outcomes: Sequence[Prepared | AnalyticsError], call: Call, done: list[Accepted]
+    ) -> list[pb.BatchRequestPredictionsItem]:
         items = [pb.BatchRequestPredictionsItem() for _ in outcomes]
         prepared = [(index, outcome) for index, outcome in enumerate(outcomes) if isinstance(outcome, Prepared)]
         room = Room(caps(self._app.settings), wanted=len(prepared))
@@ -241,6 +258,7 @@ class PredictionRpcs:
             except AnalyticsError as error:
                 items[index].error.CopyFrom(to_status_proto(error))
             else:
+                done.append(accepted)
                 items[index].accepted.CopyFrom(_accepted(accepted))
         for item, outcome in zip(items, outcomes, strict=True):
             if isinstance(outcome, AnalyticsError):
@@ -266,8 +284,11 @@ def _accepted(accepted: Accepted) -> pb.RequestPredictionResponse:
     return pb.RequestPredictionResponse(job_id=str(accepted.job.job_id), deduplicated=accepted.deduplicated, job=job_message(accepted.job))
 
 
-def _asked(item: pb.PredictionInput, prefix: str) -> Wanted:
-    return _checked(wanted(item, prefix), f"{prefix}schedule_time")
+def _asked(message: pb.RequestPredictionRequest | pb.PredictionInput, prefix: str = "") -> Wanted:
+    asked, path = wanted(message, prefix), f"{prefix}schedule_time"
+    if asked.schedule_time is not None and asked.schedule_time > datetime.now(UTC) + MAX_AHEAD:
+        raise invalid_argument(path, "is more than 24 hours ahead")
+    return asked
 
 
 def _caught(act: Callable[[], Result]) -> Result | AnalyticsError:
@@ -276,9 +297,3 @@ def _caught(act: Callable[[], Result]) -> Result | AnalyticsError:
         return act()
     except AnalyticsError as error:
         return error
-
-
-def _checked(asked: Wanted, path: str) -> Wanted:
-    if asked.schedule_time is not None and asked.schedule_time > datetime.now(UTC) + MAX_AHEAD:
-        raise invalid_argument(path, "is more than 24 hours ahead")
-    return asked

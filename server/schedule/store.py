@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Row, case, func, literal, select, tuple_, update
+from sqlalchemy import case, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from server.db import now
@@ -16,10 +16,10 @@ from server.schedule.tables import job_runs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from typing import Any
     from uuid import UUID
 
     from server.db import ReadTx, Tx
+    from server.db.transaction import Record
 
 _columns = job_runs.c
 _REQUEST_KEPT = timedelta(hours=24)
@@ -189,7 +189,7 @@ async def _change(tx: Tx, held: Claim, **values: object) -> bool:
     return bool(await tx.run(update(job_runs).where(mine).values(**values)))
 
 
-def _run(row: Row[Any]) -> Run:
+def _run(row: Record) -> Run:
     return Run(
         run_id=RunId(row.run_id),
         job=row.job,

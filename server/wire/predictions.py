@@ -73,7 +73,7 @@ def job_message(job: PredictionJob) -> predictions_pb2.PredictionJob:
     if job.failure is not None:
         message.error.CopyFrom(status(job.failure.reason, job.failure.message))
     if job.result is not None:
-        message.turnover.CopyFrom(_turnover(job.result))
+        _fill(message.turnover, job.result)
     return message
 
 
@@ -100,16 +100,13 @@ def _instant(message: Timestamp, path: str) -> datetime:
         raise invalid_argument(path, "must lie between the years 1 and 9999, with 0 to 999,999,999 nanoseconds") from None
 
 
-def _turnover(result: TurnoverResult) -> predictions_pb2.TurnoverResult:
-    return predictions_pb2.TurnoverResult(
-        score=result.score,
-        predicted_to_leave=result.predicted_to_leave,
-        confidence=result.confidence,
-        contributions=[
-            predictions_pb2.Contribution(
-                feature=item.feature, direction=_DIRECTIONS[item.direction], contribution=item.contribution, band=_BANDS[item.band]
-            )
-            for item in result.contributions
-        ],
-        model_was_drifting=result.model_was_drifting,
-    )
+def _fill(message: predictions_pb2.TurnoverResult, result: TurnoverResult) -> None:
+    """Write a result into its place: a message made apart would be copied there with all its contributions."""
+    message.score = result.score
+    message.predicted_to_leave = result.predicted_to_leave
+    message.confidence = result.confidence
+    message.model_was_drifting = result.model_was_drifting
+    for item in result.contributions:
+        message.contributions.add(
+            feature=item.feature, direction=_DIRECTIONS[item.direction], contribution=item.contribution, band=_BANDS[item.band]
+        )

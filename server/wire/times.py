@@ -10,14 +10,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 if TYPE_CHECKING:
     from google.type.date_pb2 import Date
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def timestamp(instant: datetime | None) -> Timestamp | None:
     """Return the message of an instant; None stays absent."""
     if instant is None:
         return None
-    message = Timestamp()
-    message.FromDatetime(instant)
-    return message
+    # The same as `Timestamp.FromDatetime`, which takes three times as long; and a job has four of them.
+    since = instant - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def instant(message: Timestamp) -> datetime:

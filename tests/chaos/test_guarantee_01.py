@@ -25,8 +25,8 @@ pytestmark = pytest.mark.xdist_group("chaos")
 JOBS = 2_000
 SERVICE_KILLS = 2
 DATABASE_KILLS = 5
-IN_SERVER = sorted(name for name in failpoints.NAMES if not name.startswith("worker."))
-IN_WORKER = sorted(name for name in failpoints.NAMES if name.startswith("worker."))
+IN_WORKER = sorted(name for name in failpoints.NAMES if name.startswith(("worker.", "dispatch.")))
+IN_SERVER = sorted(failpoints.NAMES - set(IN_WORKER))
 
 
 async def _services_die(load: Load, start: str, points: list[str]) -> int:
@@ -108,6 +108,11 @@ BROKEN = {
     "a job has not ended": ("lost", f"UPDATE prediction_jobs SET state = 'QUEUED', result = NULL WHERE {ANY}"),
     "a result is written again": ("doubled", f"UPDATE prediction_jobs SET revision = revision + 1, completed_at = now() WHERE {ANY}"),
     "a job nobody asked for": ("unexpected", f"INSERT INTO prediction_jobs SELECT ({COPY}).* FROM prediction_jobs p WHERE {ANY}"),
+    "a job that ended begins anew": ("astray", f"UPDATE prediction_jobs SET state = 'QUEUED', result = NULL WHERE {ANY}"),
+    "an end becomes another": (
+        "astray",
+        f"UPDATE prediction_jobs SET state = 'CANCELLED', generation = generation + 1, result = NULL WHERE {ANY}",
+    ),
     "no audit": ("unaudited", "DELETE FROM audit_entries WHERE action = 'prediction.requested'"),
     "an event twice": (
         "untold",

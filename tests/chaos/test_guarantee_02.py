@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from analytics.v1 import predictions_pb2 as pb
 
-from server.predictions.dispatch.loop import Dispatcher
+from server.predictions.dispatch.upkeep import Upkeep
 from tests.chaos import history
 from tests.support import environment, live, trained
 from tests.support.asking import accepted, job, typed
@@ -59,7 +59,7 @@ async def test_guarantee_02_control_without_the_sweeper_an_abandoned_job_stays_w
 ) -> None:
     rounds = 0
 
-    async def no_sweep(_dispatcher: Dispatcher) -> None:
+    async def no_sweep(_upkeep: Upkeep) -> None:
         nonlocal rounds
         rounds += 1
 
@@ -68,7 +68,7 @@ async def test_guarantee_02_control_without_the_sweeper_an_abandoned_job_stays_w
     async with live.running(settings, tmp_path, worker=False) as service, superuser(cluster, service) as connection:
         await trained.activate_model(service.app)
         with monkeypatch.context() as broken:
-            broken.setattr(Dispatcher, "sweep", no_sweep)
+            broken.setattr(Upkeep, "sweep", no_sweep)
             job_id = (await accepted(service, who, typed(1))).job_id
 
             async def runs() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -45,7 +46,8 @@ class _Callers:
 
     async def call(self, server: Process) -> None:
         """Make the calls and wait until the server has them."""
-        later = typed(1)
+        # With ids of requests: what is remembered for them is written in transactions, in which a fail point can hold.
+        later = typed(1, request_id=str(uuid4()))
         later.schedule_time.GetCurrentTime()
         later.schedule_time.seconds += 3600
         stub = self._stack.analytics
@@ -55,7 +57,7 @@ class _Callers:
         self.checking = asyncio.create_task(self._check())
         wait = pb.GetPredictionJobRequest(job_id=self.job_id, wait=Duration(seconds=30))
         self.waiting = asyncio.ensure_future(stub.GetPredictionJob(wait, metadata=self._who))
-        self.requesting = asyncio.ensure_future(stub.RequestPrediction(typed(2), metadata=self._who))
+        self.requesting = asyncio.ensure_future(stub.RequestPrediction(typed(2, request_id=str(uuid4())), metadata=self._who))
         reached = self.held.with_name(f"{self.held.name}.reached")
         await until(lambda: reached.exists() and bool(self.health) and self.told > 0, 20)
         assert not server.gone.is_set()

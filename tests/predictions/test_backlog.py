@@ -14,9 +14,11 @@ from analytics.v1 import predictions_pb2 as pb
 from google.rpc import error_details_pb2
 from sqlalchemy import text
 
-from server.db import engines
+from server.db import pool
+from server.db.engines import DbRole
 from server.errors import AnalyticsError, Reason
 from server.identity import Caller, OrgId, RequestId, Role, UserId
+from server.predictions.at_once import store as at_once
 from server.predictions.backlog import store
 from server.predictions.backlog.count import count
 from server.queue import valkey
@@ -50,8 +52,8 @@ UNLOCKED = """
 @pytest.fixture
 async def crowded(cluster: Cluster, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
     """A service without a worker, whose callers wait for PostgreSQL and Valkey as long as it takes."""
-    monkeypatch.setattr(engines, "POOL_WAIT_SECONDS", 600.0)
-    monkeypatch.setattr(engines, "CONNECT_TIMEOUT_SECONDS", 600.0)
+    monkeypatch.setattr(pool, "POOL_WAIT_SECONDS", 600.0)
+    monkeypatch.setattr(pool, "CONNECT_TIMEOUT_SECONDS", 600.0)
     monkeypatch.setattr(valkey, "TIMEOUT_SECONDS", 600.0)
     settings = environment.settings(
         cluster, database, redis_url=f"{cluster.valkey.url}?db=5", prediction_backlog_per_org=CAP, db_pool_size=16
@@ -131,7 +133,11 @@ async def test_control_without_the_locks_requests_at_once_pass_the_cap(
         await all_have_counted.wait()
         return found
 
+    async def stand_aside(*_: object) -> None:
+        """Leave every request to the transaction."""
+
     monkeypatch.setattr(store, "left", together)
+    monkeypatch.setattr(at_once, "queue", stand_aside)
     assert await _ask(crowded, org, [_request(number) for number in range(8)]) == {"queued": 8}
     assert await _waiting(cluster, crowded, org) == 8
 
@@ -201,7 +207,7 @@ async def test_the_cap_over_all_organizations_goes_by_the_last_count(crowded: Se
 
 
 async def _count_anew(service: Service) -> None:
-    async with service.app.db.platform(engines.DbRole.DISPATCH) as tx:
+    async with service.app.db.platform(DbRole.DISPATCH) as tx:
         await tx.run(text("UPDATE prediction_backlog SET fresh_until = at"))
     await count(service.app.db)
 
@@ -209,16 +215,16 @@ async def _count_anew(service: Service) -> None:
 async def test_counting_is_done_once_for_all_processes(crowded: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "FRESH_SECONDS", 3600.0)
     await _count_anew(crowded)
-    async with crowded.app.db.platform(engines.DbRole.DISPATCH) as tx:
+    async with crowded.app.db.platform(DbRole.DISPATCH) as tx:
         first = await store.published(tx)
         assert first is not None
         # Another process that counts just now is not waited for.
-        async with crowded.app.db.platform(engines.DbRole.DISPATCH) as other:
+        async with crowded.app.db.platform(DbRole.DISPATCH) as other:
             assert await store.publish(other) is not None
             assert await store.publish(tx) is None
     for _ in range(3):
         await count(crowded.app.db)
-    async with crowded.app.db.platform(engines.DbRole.DISPATCH) as tx:
+    async with crowded.app.db.platform(DbRole.DISPATCH) as tx:
         again = await store.published(tx)
     assert again is not None
     assert again.at > first.at

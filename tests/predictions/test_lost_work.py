@@ -108,7 +108,7 @@ async def test_a_job_whose_worker_vanishes_is_tried_again_and_buried_after_three
         for attempt in (1, 2, 3):
             await until_so(lambda: _is_running(idle, who, job_id, attempt))  # noqa: B023 - awaited in the same turn
             await connection.execute(ABANDON, org)
-            await idle.app.dispatcher.sweep()
+            await idle.app.upkeep.sweep()
             await idle.app.dispatcher.dispatch()
     buried = await ended(idle, who, job_id)
     assert buried.state == pb.PREDICTION_JOB_STATE_FAILED

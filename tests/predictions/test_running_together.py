@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from analytics.v1 import predictions_pb2 as pb
 from google.rpc import error_details_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.identity import JobId, OrgId
@@ -37,6 +37,7 @@ HURRY = "UPDATE prediction_jobs SET schedule_time = clock_timestamp() WHERE org_
 starts = st.builds(Start, st.just(OrgId("org")), st.builds(lambda: JobId(uuid4())), st.just(1), st.integers(1, 3))
 
 
+@settings(deadline=None)  # the machine is shared
 @given(st.lists(starts, max_size=100))
 def test_every_start_is_handed_over_once_and_what_was_started_before_travels_alone(claimed: list[Start]) -> None:
     jobs = execute_predictions(claimed)
@@ -122,7 +123,7 @@ async def test_starts_that_no_worker_took_use_up_no_attempts(cluster: Cluster, i
     async with superuser(cluster, idle) as connection:
         for attempt in range(2, 2 * ATTEMPTS):
             await connection.execute(EXPIRE, org)
-            await idle.app.dispatcher.sweep()
+            await idle.app.upkeep.sweep()
             await idle.app.dispatcher.dispatch()
             start = await _started(idle, org, 1, attempt)
     await worker.execute([start])

@@ -78,11 +78,12 @@ def operator() -> Metadata:
 
 @asynccontextmanager
 async def running(settings: Settings, folder: Path, *, worker: bool = True) -> AsyncIterator[Service]:
-    """Run server and, unless told otherwise, worker."""
+    """Run server and dispatcher and, unless told otherwise, worker."""
     settings = settings.model_copy(update={"jwt_keys": str(credentials.write_jwks(folder))})
     async with composition.running(settings) as app:
         runtime = PredictionRuntime(PredictionWorker(app, Scorers(app.db)))
-        tasks = [asyncio.create_task(runtime.run()), asyncio.create_task(RunWorker(app).run())] if worker else []
+        tasks = [asyncio.create_task(app.dispatcher.run())]
+        tasks += [asyncio.create_task(runtime.run()), asyncio.create_task(RunWorker(app).run())] if worker else []
         server = await serve(settings, services(app), verifier=await verifier_of(settings))
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:

@@ -130,4 +130,4 @@ async def test_the_pool_is_whole_after_cancellations(db: Database) -> None:
         for _ in range(6):
             tx = await stack.enter_async_context(db.platform())
             await tx.one(CONTEXT)
-    assert db.engine(DbRole.APP).pool.status().endswith("Current Checked out connections: 0")
+    assert db.taken(DbRole.APP) == 0

@@ -44,7 +44,11 @@ async def test_a_database_that_was_not_migrated_is_refused_with_what_to_do(
         await db.close()
 
 
-async def test_a_migrated_database_is_taken(cluster: Cluster, database: str) -> None:
+@pytest.mark.parametrize("revision", [about.REVISION, "9999"])
+async def test_a_migrated_database_is_taken_also_when_the_next_release_migrated_it(cluster: Cluster, database: str, revision: str) -> None:
+    connection = await asyncpg.connect(cluster.owner_url(database))
+    await connection.execute("UPDATE alembic_version SET version_num = $1", revision)
+    await connection.close()
     db = Database(environment.settings(cluster, database), _silent)
     try:
         await check_schema(db, embedded=True)

@@ -91,10 +91,10 @@ async def test_no_role_of_the_service_changes_or_removes_an_entry(
     cluster: Cluster, shared: Service, org: str, statement: str, role: DbRole
 ) -> None:
     await _act(shared, live.bearer(org))
-    async with shared.app.db.engine(role).connect() as connection:
-        await connection.execute(text("SELECT set_config('app.org_id', :org, true)"), {"org": org})
-        with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):
-            await connection.execute(text(statement))
+    with pytest.raises(DBAPIError, match=r"permission denied|must be owner"):  # noqa: PT012 - what passed over the failure would fail at the commit
+        async with shared.app.db.platform(role) as tx:
+            await tx.one(text("SELECT set_config('app.org_id', :org, true)"), {"org": org})
+            await tx.run(text(statement))
     async with superuser(cluster, shared) as connection:
         assert await connection.fetchval("SELECT count(*) FROM audit_entries WHERE org_id = $1 AND actor = 'user-1'", org) == 4
 

@@ -13,7 +13,6 @@ from analytics.v1 import predictions_pb2 as pb
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from server.db.engines import DbRole
 from tests.support import live, rows, runs, trained
 from tests.support.asking import PLAIN, accepted, ended, new_org, typed, untyped
 from tests.support.leftovers import superuser
@@ -132,6 +131,6 @@ async def test_a_version_that_is_not_active_takes_no_new_request(cluster: Cluste
 
 async def test_the_service_cannot_change_models_as_role_app(idle: Service) -> None:
     await trained.activate_model(idle.app)
-    async with idle.app.db.engine(DbRole.APP).connect() as connection:
-        with pytest.raises(DBAPIError, match="permission denied"):
-            await connection.execute(text("UPDATE shared_models SET state = 'FAILED'"))
+    with pytest.raises(DBAPIError, match="permission denied"):
+        async with idle.app.db.platform() as tx:
+            await tx.run(text("UPDATE shared_models SET state = 'FAILED'"))

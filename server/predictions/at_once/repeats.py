@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from server.errors import AnalyticsError
 from server.predictions.at_once import store
-from server.predictions.request import Accepted, Prepared, check, new_job
-from server.telemetry import metrics
+from server.predictions.request import Accepted, Prepared, check, count, new_job
 
 if TYPE_CHECKING:
     from server.audit.model import Origin
@@ -34,16 +33,18 @@ class RememberedModels:
         checked = self._check(wanted)
         if checked is None:
             return None
-        model = checked.model
-        details = {"model_type": model.type.value, "model_version": model.version, "deduplicated": "true"}
-        found = await store.repeat(self._db, origin, model.model_id, checked.input_hash, details)
+        model, fresh = checked.model, new_job(origin, checked, None, traceparent)
+        found = await store.repeat(self._db, origin, fresh)
         if found is None:
             self._active.pop(model.type, None)
             return None
-        if found.twin is None or not found.answered:
+        if found.twin is None:
+            return Prepared(model, checked.features, fresh, None)
+        if not found.answered:
             return Prepared(model, checked.features, new_job(origin, checked, found.twin, traceparent), found.twin)
-        metrics.PREDICTIONS_ACCEPTED.labels(model.type, "true").inc()
-        return Accepted(found.twin, deduplicated=True)
+        accepted = Accepted(found.twin, deduplicated=True)
+        count([accepted])
+        return accepted
 
     def _check(self, wanted: Wanted) -> Checked | None:
         basis = self._active.get(wanted.model_type)

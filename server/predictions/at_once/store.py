@@ -4,35 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
-from sqlalchemy import Text, bindparam, cast, select, true
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Text, bindparam, cast, func, literal, select, true
 
-from server.audit.tables import audit_entries
-from server.db import now
+from server.audit import store as audit
 from server.db.tenant import of_tenant, tenant
-from server.predictions.model import JobState
-from server.predictions.store import read_job
-from server.predictions.tables import prediction_jobs
+from server.events import store as events
+from server.predictions.backlog.store import MOST_AT_ONCE
+from server.predictions.model import QUEUED_TOPIC, JobState
+from server.predictions.request import audited, stands, told
+from server.predictions.store import insert_queued_from, read_job
+from server.predictions.store import parameters as new_job_parameters
+from server.predictions.tables import prediction_backlog, prediction_jobs
 from server.registry.model import ModelState
 from server.registry.tables import shared_models
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlalchemy import Executable
 
     from server.audit.model import Origin
     from server.db import Database
-    from server.identity import JobId, ModelId, OrgId
-    from server.predictions.model import InputHash, PredictionJob
+    from server.identity import JobId, OrgId
+    from server.predictions.backlog.room import Caps
+    from server.predictions.model import NewJob, PredictionJob
 
 _jobs = prediction_jobs.c
+_backlog = prediction_backlog.c
 _SHOWN = [
     column
     for column in _jobs
-    if column.name not in {"crashes", "requested_by", "traceparent", "lease_token", "lease_until", "acknowledged"}
+    if column.name not in {"crashes", "failures", "requested_by", "traceparent", "lease_token", "lease_until", "acknowledged"}
 ]
 
 
@@ -61,25 +62,32 @@ def _repeat() -> Executable:
     )
     found = of_tenant(same, "found")
     twin = select(found).select_from(who.join(found, true())).cte("twin").prefix_with("MATERIALIZED")
-    written = {
-        "org_id": twin.c.org_id,
-        "entry_id": bindparam("entry"),
-        "at": now(),
-        "actor": bindparam("who"),
-        "action": bindparam("what", "prediction.requested"),
-        "resource_type": bindparam("resource", "prediction_job"),
-        "resource_id": cast(twin.c.job_id, Text),
-        "request_id": bindparam("request"),
-        "details": bindparam("details", type_=audit_entries.c.details.type),
-    }
-    stands = select(*written.values()).where(twin.c.state != JobState.FAILED, twin.c.state != JobState.CANCELLED)
-    audited = insert(audit_entries).from_select(list(written), stands).cte("audited")
+    stands = select(twin).where(twin.c.state != JobState.FAILED, twin.c.state != JobState.CANCELLED).subquery("stands")
+    audited = audit.record_from(stands, cast(stands.c.job_id, Text)).cte("audited")
     model = active.subquery("model")
     return select(twin).select_from(model.outerjoin(twin, true())).add_cte(audited)
 
 
+def _queue() -> Executable:
+    """Queue a job if there is room, with its event and its audit row; no row at all: no room, or an identical input was faster.
+
+    The function takes its locks and counts before the insert, which goes by its answer, and each of its own statements
+    has a snapshot that is younger than the locks.
+    """
+    who = tenant()
+    in_org = func.prediction_room(who.c.org_id, bindparam("per_org", type_=BigInteger), literal(1), literal(MOST_AT_ONCE))
+    room = select(who.c.org_id, in_org.label("in_org")).cte("room").prefix_with("MATERIALIZED")
+    waiting = func.coalesce(select(_backlog.due + _backlog.later).scalar_subquery(), 0)
+    free = select(room.c.org_id).where(room.c.in_org > 0, waiting < bindparam("in_all", type_=BigInteger)).subquery("free")
+    job = insert_queued_from(free).cte("job")
+    return select(*(job.c[column.name] for column in _SHOWN)).add_cte(
+        events.append_from(job).cte("told"), audit.record_from(job).cte("audited")
+    )
+
+
 _ONE = _one()
 _REPEAT = _repeat()
+_QUEUE = _queue()
 
 
 async def get(db: Database, org: OrgId, job_id: JobId) -> PredictionJob | None:
@@ -88,20 +96,26 @@ async def get(db: Database, org: OrgId, job_id: JobId) -> PredictionJob | None:
     return read_job(rows[0]) if rows else None
 
 
-async def repeat(db: Database, origin: Origin, model_id: ModelId, input_hash: InputHash, details: Mapping[str, str]) -> Found | None:
-    """Look for the job of an identical input and audit a request that it answers, with `details`; None when the model is not active."""
-    parameters = {
-        "model": model_id,
-        "hash": input_hash,
-        "entry": uuid4(),
-        "who": origin.actor,
-        "request": origin.request_id,
-        "details": dict(details),
-    }
-    rows = await db.at_once(origin.org, _REPEAT, parameters)
+async def repeat(db: Database, origin: Origin, wanted: NewJob) -> Found | None:
+    """Look for the job of an identical input and audit a request that it answers; None when the model is not active."""
+    act = audit.parameters(origin, audited(wanted, deduplicated=True))
+    rows = await db.at_once(origin.org, _REPEAT, {"model": wanted.model_id, "hash": wanted.input_hash, **act})
     if not rows:
         return None
     if rows[0].job_id is None:
         return Found(None, answered=False)
     twin = read_job(rows[0])
-    return Found(twin, answered=twin.state not in (JobState.FAILED, JobState.CANCELLED))
+    return Found(twin, answered=stands(twin))
+
+
+async def queue(db: Database, origin: Origin, job: NewJob, caps: Caps) -> PredictionJob | None:
+    """Queue a job that nothing is known of; None when there may be no room or an identical input was faster."""
+    parameters = {
+        "per_org": caps.per_org,
+        "in_all": caps.in_all,
+        **new_job_parameters(origin.org, job),
+        **events.parameters(origin.org, *told(origin, job, generation=1)),
+        **audit.parameters(origin, audited(job, deduplicated=False)),
+    }
+    rows = await db.at_once(origin.org, _QUEUE, parameters, wake=QUEUED_TOPIC)
+    return read_job(rows[0]) if rows else None

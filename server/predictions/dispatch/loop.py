@@ -1,4 +1,8 @@
-"""The dispatcher: one loop per process, woken by commits and finishes, at least once a second."""
+"""The dispatcher: a loop in every worker, woken by commits and finishes, at least once a second.
+
+In workers only: what is started goes to workers of the same release, and where none is left nothing is started that
+would count against the limits and run nowhere.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +20,21 @@ from server.lifecycle import to_its_end
 from server.predictions.dispatch import store
 from server.predictions.dispatch.store import Limit, Limits
 from server.predictions.jobs import execute_predictions
-from server.predictions.model import QUEUED_TOPIC
+from server.predictions.model import HANDED_OVER_TOPIC, QUEUED_TOPIC
 from server.queue import QueueUnavailable
 from server.queue.bell import wait
 from server.telemetry import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from server.db import Database
-    from server.predictions.inputs import InputVault
     from server.queue import Bell, Queue
     from server.settings import Settings
 
 IDLE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 0.05
 _PAUSES_PER_ROUND = 2
-"""A pause after a round is as many times as long as the round took: under load every request and every finish rings, and what
-rings in a pause is seen by one round, whose starts travel together."""
-SWEEP_EVERY_SECONDS = 1.0
+"""Where it rang during a round, the pause after it is as many times as long as the round took: under load every request and
+every finish rings, and what rings in a pause is seen by one round, whose starts travel together."""
 _ROUNDING_SECONDS = 0.005
 _log = structlog.get_logger(__name__)
 
@@ -50,54 +50,36 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """Starts due jobs within the limits, takes back abandoned ones, keeps inputs alive."""
+    """Starts due jobs within the limits."""
 
     db: Database
     queue: Queue
     bell: Bell
-    inputs: InputVault
     limits: Limits
-    max_crashes: int
 
     async def run(self) -> None:
         """Dispatch until cancelled; a database or Valkey that is away is tried again a second later."""
         clock = asyncio.get_running_loop().time
-        next_sweep = next_extend = 0.0
-
-        async def upkeep() -> None:
-            nonlocal next_sweep, next_extend
-            if clock() >= next_sweep:
-                await self.sweep()
-                next_sweep = clock() + SWEEP_EVERY_SECONDS
-            if clock() >= next_extend:
-                await self.extend_inputs()
-                next_extend = clock() + self.inputs.ttl_seconds / 3
-
         with self.bell.waiting(QUEUED_TOPIC) as rung:
             while True:
                 idle, began = IDLE_SECONDS, clock()
                 rung.clear()
                 try:
-                    idle = await self.drain(upkeep)
+                    idle = await self.drain()
                 except (SQLAlchemyError, QueueUnavailable, OSError) as error:
                     _log.warning("dispatch.failed", error=type(error).__name__)
                 except Exception:  # noqa: BLE001 - logged with its traceback; a defect costs a round, not every prediction from now on
                     _log.exception("dispatch.broken")
-                ended = clock()
+                if rung.is_set():
+                    await asyncio.sleep(min(_PAUSES_PER_ROUND * (clock() - began), LONGEST_PAUSE_SECONDS))
                 await wait(rung, idle)
-                pause = min(_PAUSES_PER_ROUND * (ended - began), LONGEST_PAUSE_SECONDS)
-                await asyncio.sleep(ended + pause - clock())
 
-    async def drain(self, upkeep: Callable[[], Awaitable[None]]) -> float:
-        """Start all that may be started now; returns after how many seconds more may start by time alone.
-
-        `upkeep` runs before every batch: a backlog that never ends must not keep abandoned jobs waiting.
-        """
-        await upkeep()
+    async def drain(self) -> float:
+        """Start all that may be started now; returns after how many seconds more may start by time alone."""
         # Not after the claim: a start that cannot be handed over waits for the end of its lease.
         await self.queue.check()
         while (batch := await self._batch()).more:
-            await upkeep()
+            pass
         seconds = batch.seconds_to_next
         return IDLE_SECONDS if seconds is None else min(max(seconds, 0.0) + _ROUNDING_SECONDS, IDLE_SECONDS)
 
@@ -120,22 +102,9 @@ class Dispatcher:
             metrics.PREDICTIONS_STARTED.inc(len(starts))
             await failpoints.passing("dispatch.committed")
             await self.queue.put(execute_predictions(starts))
+            await self.bell.ring((HANDED_OVER_TOPIC,))
             await failpoints.passing("dispatch.enqueued")
         return _Batch(len(starts), more, seconds)
-
-    async def sweep(self) -> None:
-        """Take back the jobs whose lease ended; the inputs of those that are not tried again are dropped."""
-        async with self.db.platform(DbRole.DISPATCH) as tx:
-            buried = await store.sweep(tx, self.max_crashes)
-        await failpoints.passing("sweep.done")
-        for start in buried:
-            await self.inputs.forget(start.org, start.job_id, start.generation)
-
-    async def extend_inputs(self) -> None:
-        """Renew the life of the inputs of unfinished jobs."""
-        async with self.db.platform(DbRole.DISPATCH) as tx:
-            unfinished = await store.unfinished(tx)
-        await self.inputs.extend(unfinished)
 
 
 def limits(settings: Settings) -> Limits:
