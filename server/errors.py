@@ -32,7 +32,7 @@ class Kind(Enum):
 
 
 class Reason(StrEnum):
-    """Machine-readable reasons; a contract test holds this list equal to `analytics.v1.ErrorReason`."""
+    """Machine-readable reasons; a contract test holds this list equal to `analytics.v1.ErrorReason` without what is deprecated there."""
 
     @staticmethod
     def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:  # noqa: ARG004 - enum's own signature
@@ -62,7 +62,6 @@ class Reason(StrEnum):
     PREDICTION_QUEUE_FULL = auto()
     PREDICTION_JOB_NOT_FOUND = auto()
     EMPLOYEE_NOT_FOUND = auto()
-    JOB_NOT_FOUND = auto()
     JOB_RUN_NOT_FOUND = auto()
     JOB_RUN_EXISTS = auto()
     ETAG_MISMATCH = auto()

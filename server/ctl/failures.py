@@ -37,6 +37,8 @@ class ExitCode(IntEnum):
     REFUSED = 1
     BAD_INPUT = 2
     UNREACHABLE = 3
+    # As shells say it of a program that SIGINT ended.
+    INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)

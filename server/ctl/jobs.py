@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, TypeAlias
 
 import typer
@@ -92,23 +93,35 @@ def watch(ctx: typer.Context, job_id: JobId, *, json_output: JsonOption = False)
                 yield message.job if message.HasField("job") else None
 
     last = PredictionJob()
-    for last in follow(Followed(stream, lambda job: job.revision, lambda job: job.state in JOB_ENDED)):
-        note(f"{job_state(last)} (revision {last.revision})")
+    with left_to_itself(job_id):
+        for last in follow(Followed(stream, lambda job: job.revision, lambda job: job.state in JOB_ENDED)):
+            note(f"{job_state(last)} (revision {last.revision})")
     finish(last, json_output=json_output)
 
 
 def wait_for(connection: Connection, job_id: str, seconds: float) -> PredictionJob:
     """The job when it has ended, or as it stands after `seconds`."""
     stub = AnalyticsServiceStub(connection.channel)
-    while True:
-        step = min(seconds, _LONGEST_WAIT)
-        request = GetPredictionJobRequest(job_id=job_id)
-        if step > 0:
-            request.wait.CopyFrom(Duration(seconds=int(step), nanos=int(step % 1 * 1e9)))
-        found = connection.unary(stub.GetPredictionJob, request, extra_seconds=step).job
-        seconds -= step
-        if found.state in JOB_ENDED or seconds <= 0:
-            return found
+    with left_to_itself(job_id):
+        while True:
+            step = min(seconds, _LONGEST_WAIT)
+            request = GetPredictionJobRequest(job_id=job_id)
+            if step > 0:
+                request.wait.CopyFrom(Duration(seconds=int(step), nanos=int(step % 1 * 1e9)))
+            found = connection.unary(stub.GetPredictionJob, request, extra_seconds=step).job
+            seconds -= step
+            if found.state in JOB_ENDED or seconds <= 0:
+                return found
+
+
+@contextmanager
+def left_to_itself(job_id: str) -> Iterator[None]:
+    """Say at Ctrl-C that the job goes on, and how to find it again: its id was perhaps never shown."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"stopped waiting; the job goes on. Follow it with: analyticsctl watch {job_id}, or end it with: analyticsctl cancel {job_id}")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def finish(found: PredictionJob, *, json_output: bool, must_succeed: bool = True) -> None:

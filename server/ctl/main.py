@@ -28,7 +28,8 @@ that of profile `operator`. Global options may stand anywhere on the line.
 Configuration: the file $ANALYTICSCTL_CONFIG, else $ANALYTICS_DATA_DIR/analyticsctl.json (.data by default), else
 ~/.config/analyticsctl/config.json; the address is {DEFAULT_ADDRESS} when nothing else is said.
 
-Exit codes: 0 done; 1 refused or failed on the server; 2 wrong usage or a bad input file; 3 the server cannot be reached.
+Exit codes: 0 done; 1 refused or failed on the server; 2 wrong usage or a bad input file; 3 the server cannot be reached;
+130 stopped by Ctrl-C (what was asked for goes on).
 """
 
 app = typer.Typer(

@@ -73,7 +73,7 @@ def states(connection: Connection, run_id: str, within: float = math.inf) -> Ite
             for message in stub.WatchJobRun(request, metadata=metadata, timeout=seconds):
                 yield message.run if message.HasField("run") else None
 
-    return follow(Followed(stream, lambda run: run.revision, lambda run: run.state in RUN_ENDED), within=within)
+    return follow(Followed(stream, lambda run: run.revision, lambda run: run.state in RUN_ENDED), within=within, reached=True)
 
 
 def to_the_end(connection: Connection, run: JobRun) -> JobRun:

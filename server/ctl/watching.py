@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from server.ctl.failures import CtlFailure, Refused
+from server.ctl.failures import CtlFailure, ExitCode, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,15 +41,17 @@ def follow(
     what: Followed[FollowedT],
     *,
     within: float = math.inf,
+    reached: bool = False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[FollowedT]:
     """Every state of the thing until it has ended, for `within` seconds at most.
 
-    A stream that breaks off (UNAVAILABLE, deadline) or ends early is opened again after the last revision.
+    A stream that breaks off (UNAVAILABLE, deadline) or ends early is opened again after the last revision. `reached` says that
+    the server has answered before; one that never did, here or before, is not waited for: its address is likelier wrong.
 
     Raises:
-        Refused: nothing came for a minute in spite of opening it again, or the error is not a passing one.
+        Refused: nothing came for a minute in spite of opening it again, nothing ever answered, or the error is not a passing one.
         CtlFailure: the time is up, or for a minute the stream ended again and again without a word.
 
     """
@@ -59,7 +61,7 @@ def follow(
         pause = delay
         try:
             for state in what.open(revision, min(left, _STREAM_SECONDS)):
-                silent, delay = 0.0, _FIRST_DELAY
+                silent, delay, reached = 0.0, _FIRST_DELAY, True
                 if state is None:
                     continue
                 revision = max(revision, what.revision(state))
@@ -67,7 +69,8 @@ def follow(
                 if what.ended(state):
                     return
         except Refused as failure:
-            if failure.refusal.code not in _PASSING or (silent >= _PATIENCE_SECONDS and clock() < end):
+            reached = reached or failure.exit_code is not ExitCode.UNREACHABLE
+            if not reached or failure.refusal.code not in _PASSING or (silent >= _PATIENCE_SECONDS and clock() < end):
                 raise
             pause = max(failure.refusal.retry_after or 0.0, delay)
         if silent >= _PATIENCE_SECONDS:

@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+_BIN = Path(sys.executable).parent
 _SERVICE = "analytics.v1.AnalyticsService"
 _EMPLOYEE = {
     "department": "Sales",
@@ -42,14 +43,21 @@ _TO_NEXT_REQUEST = """sed -n 's/^  "job_*[Ii]d": "\\([^"]*\\)".*/{"job_id": "\\1
 
 
 def lines_to_paste(address: str, token: str, certificate: str = "") -> list[str]:
-    """Return shell lines that work as they are: list services, list models, ask for a prediction, wait for its result."""
-    grpcurl = shlex.quote(_grpcurl())
+    """Return shell lines that work as they are: list models, ask for a prediction, wait for its result.
+
+    By grpcurl, which also lists the services; where there is none (its package has a binary for x86-64 only), by analyticsctl.
+    """
+    grpcurl = _grpcurl()
+    calls = _by_grpcurl(grpcurl, address, certificate) if grpcurl else _by_analyticsctl(address, certificate)
+    return [f"export TOKEN={token}", *calls]
+
+
+def _by_grpcurl(grpcurl: str, address: str, certificate: str) -> list[str]:
     security = f"-cacert {shlex.quote(certificate)}" if certificate else "-plaintext"
-    call = f'{grpcurl} {security} -H "authorization: Bearer $TOKEN"'
+    call = f'{shlex.quote(grpcurl)} {security} -H "authorization: Bearer $TOKEN"'
     request = shlex.quote(json.dumps(_REQUEST))
     predict = f"{call} -d {request} {address} {_SERVICE}/RequestPrediction"
     return [
-        f"export TOKEN={token}",
         f"{call} {address} list",
         f"{call} {address} {_SERVICE}/ListModels",
         predict,
@@ -57,6 +65,18 @@ def lines_to_paste(address: str, token: str, certificate: str = "") -> list[str]
     ]
 
 
+def _by_analyticsctl(address: str, certificate: str) -> list[str]:
+    security = f" --ca {shlex.quote(certificate)}" if certificate else ""
+    call = f'{shlex.quote(str(_BIN / "analyticsctl"))} --address {address}{security} --token "$TOKEN"'
+    features = " ".join(f"--set {shlex.quote(f'{name}={value}')}" for name, value in _EMPLOYEE.items())
+    return [
+        "# There is no grpcurl on this machine; docs/clients.md says where to get it. The same by analyticsctl:",
+        f"{call} models",
+        f"{call} predict turnover {features} --json",
+    ]
+
+
 def _grpcurl() -> str:
-    beside = Path(sys.executable).parent / "grpcurl"
-    return str(beside) if beside.exists() else shutil.which("grpcurl") or "grpcurl"
+    """Path of grpcurl, empty when there is none."""
+    beside = _BIN / "grpcurl"
+    return str(beside) if beside.exists() else shutil.which("grpcurl") or ""

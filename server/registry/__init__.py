@@ -1,5 +1,5 @@
 """Model versions, their artifacts and which of them is active.
 
-At most one version per shared model type is ACTIVE, by a partial unique index; versions change state only along
-`model.TRANSITIONS`; an artifact is bytes with a SHA-256 that is checked whenever it is loaded.
+At most one version per shared model type is ACTIVE, by a partial unique index; a version goes from TRAINING to ACTIVE or
+FAILED and from ACTIVE to DEPRECATED, and no other way; an artifact is bytes with a SHA-256 that is checked whenever it is loaded.
 """

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from server.errors import AnalyticsError, Kind, Reason, invalid_argument
+from server.predictions.watching import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,17 +30,17 @@ Item = TypeVar("Item", bound=Revised)
 async def follow(  # noqa: PLR0913 - what to follow, and when to look
     load: Callable[[], Awaitable[Item]],
     ended: Callable[[Item], bool],
-    changed: asyncio.Event,
+    changed: asyncio.Event | Watcher,
     draining: asyncio.Event,
     *,
     after_revision: int,
-    look_every: float = HEARTBEAT_SECONDS,
+    look_every: float | None = None,
 ) -> AsyncIterator[Item | None]:
     """Yield each newer revision of what `load` returns, None as a heartbeat, and stop once `ended`.
 
-    Looks at once, when `changed` is set, and at least every `look_every` seconds; infinity where `changed` misses nothing, so
-    that a heartbeat costs no query. An item that ended is yielded even when
-    `after_revision` has seen it, so that a resumed watch learns of the end.
+    Looks at once, when `changed` is set, and at least every `look_every` seconds. Where `changed` is a watcher that misses
+    nothing that is infinity by default, so that a heartbeat costs no query; elsewhere it is `HEARTBEAT_SECONDS`. An item that
+    ended is yielded even when `after_revision` has seen it, so that a resumed watch learns of the end.
 
     Raises:
         AnalyticsError: VALIDATION_FAILED, the item has not reached `after_revision`; SERVER_DRAINING when the server shuts
@@ -47,12 +48,15 @@ async def follow(  # noqa: PLR0913 - what to follow, and when to look
 
     """
     clock = asyncio.get_running_loop().time
+    pause = look_every if look_every is not None else math.inf if isinstance(changed, Watcher) else HEARTBEAT_SECONDS
     seen, last_sign, last_look = after_revision, clock(), -math.inf
     while True:
-        if changed.is_set() or clock() - last_look >= look_every:
+        if changed.is_set() or clock() - last_look >= pause:
             changed.clear()
             last_look = clock()
             item = await load()
+            if isinstance(changed, Watcher):
+                changed.saw(item.revision)
             if item.revision < after_revision:
                 raise _ahead(item.revision)
             if item.revision > seen or ended(item):
@@ -63,12 +67,12 @@ async def follow(  # noqa: PLR0913 - what to follow, and when to look
         if clock() - last_sign >= HEARTBEAT_SECONDS:
             last_sign = clock()
             yield None
-        await either(changed, draining, max(min(last_look + look_every, last_sign + HEARTBEAT_SECONDS) - clock(), 0.0))
+        await either(changed, draining, max(min(last_look + pause, last_sign + HEARTBEAT_SECONDS) - clock(), 0.0))
         if draining.is_set():
             raise draining_error()
 
 
-async def either(changed: asyncio.Event, draining: asyncio.Event, seconds: float) -> None:
+async def either(changed: asyncio.Event | Watcher, draining: asyncio.Event, seconds: float) -> None:
     """Wait until one of the events is set, at most `seconds`."""
     waits = [asyncio.ensure_future(changed.wait()), asyncio.ensure_future(draining.wait())]
     try:

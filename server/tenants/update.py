@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from server.audit import store as audit
 from server.audit.model import Act, Origin
-from server.errors import AnalyticsError, Kind, Reason
+from server.errors import AnalyticsError, Kind, Reason, invalid_argument
 from server.tenants import store
 from server.tenants.model import PROFILE_FIELDS, SWITCH_FIELDS, Profile, Switches
 
@@ -55,11 +55,9 @@ async def update_switches(tx: Tx, origin: Origin, wanted: Switches, fields: Sequ
 def _check_mask(fields: Sequence[str], allowed: Sequence[str]) -> None:
     unknown = sorted(set(fields) - set(allowed))
     if unknown or not fields:
-        raise AnalyticsError(
-            Kind.INVALID_ARGUMENT,
-            Reason.FIELD_MASK_INVALID,
-            f"update_mask: names {', '.join(unknown) or 'no field'}; may name {', '.join(allowed)}",
-        )
+        description = f"names {', '.join(unknown) or 'no field'}; may name {', '.join(allowed)}"
+        field = "update_mask"
+        raise invalid_argument(field, description, Reason.FIELD_MASK_INVALID)
 
 
 def _check_etag(etag: str, revision: int) -> None:

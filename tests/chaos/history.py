@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from server.predictions.model import TERMINAL, TRANSITIONS, JobState
 from tests.support.until import until_so
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from tests.support.stack import Stack
 
@@ -25,12 +26,13 @@ DRAIN_SECONDS = 30.0
 _RECORD = """
 CREATE TABLE job_history (
     at timestamptz NOT NULL DEFAULT clock_timestamp(), job_id uuid NOT NULL, generation int NOT NULL, attempt int NOT NULL,
-    state_before text NOT NULL, state text NOT NULL
+    state_before text NOT NULL, state text NOT NULL, generation_before int NOT NULL
 );
 CREATE FUNCTION record_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 BEGIN
-    INSERT INTO job_history (job_id, generation, attempt, state_before, state)
-    VALUES (NEW.job_id, NEW.generation, NEW.attempt, CASE WHEN TG_OP = 'INSERT' THEN '' ELSE OLD.state END, NEW.state);
+    INSERT INTO job_history (job_id, generation, attempt, state_before, state, generation_before)
+    VALUES (NEW.job_id, NEW.generation, NEW.attempt, CASE WHEN TG_OP = 'INSERT' THEN '' ELSE OLD.state END, NEW.state,
+            CASE WHEN TG_OP = 'INSERT' THEN 0 ELSE OLD.generation END);
     RETURN NULL;
 END $$;
 CREATE TRIGGER record_insert AFTER INSERT ON prediction_jobs FOR EACH ROW EXECUTE FUNCTION record_change();
@@ -38,6 +40,11 @@ CREATE TRIGGER record_update AFTER UPDATE ON prediction_jobs FOR EACH ROW
     WHEN (OLD.revision <> NEW.revision OR OLD.state <> NEW.state) EXECUTE FUNCTION record_change();
 """
 _ENDS = "SELECT job_id, generation, count(*) AS times FROM job_history WHERE state IN ('COMPLETED', 'FAILED', 'CANCELLED') GROUP BY 1, 2"
+_CHANGES = """
+SELECT job_id, state_before, state, generation - generation_before AS generations, count(*) AS times FROM job_history
+WHERE (state <> state_before OR generation <> generation_before) AND job_id IN (SELECT job_id FROM prediction_jobs WHERE org_id LIKE $1)
+GROUP BY 1, 2, 3, 4
+"""
 _JOBS = "SELECT job_id, generation, state, error_reason, attempt FROM prediction_jobs WHERE org_id LIKE $1"
 _UNFINISHED = "SELECT count(*) FROM prediction_jobs WHERE state IN ('QUEUED', 'RUNNING') AND org_id LIKE $1"
 _LEFT = """
@@ -67,6 +74,7 @@ class Observed:
     ends: Mapping[tuple[str, int], int]
     audited: Mapping[str, tuple[int, int]]
     events: Mapping[tuple[str, int], Mapping[str, int]] | None
+    changes: Collection[asyncpg.Record]
 
 
 @dataclass
@@ -89,11 +97,12 @@ class Verdict:
     doubled: list[str] = field(default_factory=list)
     unaudited: list[str] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
+    astray: list[str] = field(default_factory=list)
 
     @property
     def faults(self) -> list[str]:
         """All of them."""
-        return [*self.lost, *self.unexpected, *self.doubled, *self.unaudited, *self.untold]
+        return [*self.lost, *self.unexpected, *self.doubled, *self.unaudited, *self.untold, *self.astray]
 
 
 @asynccontextmanager
@@ -153,6 +162,7 @@ async def observe(connection: asyncpg.Connection, orgs: str = "%") -> Observed:
         {(str(row["job_id"]), row["generation"]): row["times"] for row in ends},
         {row["request_id"]: (row["first"], row["times"]) for row in audited},
         events if has_outbox else None,
+        await connection.fetch(_CHANGES, orgs),
     )
 
 
@@ -177,7 +187,23 @@ def judge(told: Told, observed: Observed) -> Verdict:
             verdict.unaudited.append(
                 f"request {request_id}, called {told.calls[request_id]} times, has {times} audit entries, {first} first"
             )
+    verdict.astray += [
+        f"{change['job_id']} went {change['times']} times from {change['state_before'] or 'nowhere'} to {change['state']},"
+        f" {change['generations']} generations on"
+        for change in observed.changes
+        if not allowed(change["state_before"], change["state"], change["generations"])
+    ]
     return verdict
+
+
+def allowed(before: str, after: str, generations: int) -> bool:
+    """Whether a job may go from one state (empty: it did not exist) to another, that many generations on."""
+    if not before:
+        return (after, generations) == (JobState.QUEUED, 1)
+    if JobState(after) not in TRANSITIONS[JobState(before)]:
+        return False
+    # Only asking again for what ended without a result begins a generation, and nothing else does.
+    return generations == (1 if JobState(before) in TERMINAL else 0)
 
 
 def _judge_generation(verdict: Verdict, generation: tuple[str, int], told: Told, observed: Observed) -> None:

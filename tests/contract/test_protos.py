@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -15,10 +16,10 @@ from google.rpc import error_details_pb2
 
 from server.errors import AnalyticsError, Kind, Reason
 from server.rpc.status import CODES, to_status_proto
-from tests.contract.sources import ROOT
+from tests.contract.sources import ROOT, Source, python_files, strings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 IMAGE = ROOT / "generated" / "descriptor.binpb"
 RELEASED = ROOT / "proto" / "released.binpb"
@@ -68,7 +69,28 @@ def silent_rpcs(found: Iterable[Rpc]) -> list[str]:
 
 
 def contract_reasons() -> set[str]:
-    return {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()} - {"UNSPECIFIED"}  # noqa: SIM118 - not a mapping
+    """The reasons that may be sent: a released one that nothing sends any more stays in the contract, deprecated."""
+    values = ErrorReason.DESCRIPTOR.values
+    return {value.name.removeprefix("ERROR_REASON_") for value in values if value.number and not value.GetOptions().deprecated}
+
+
+def unsent_reasons(sources: Sequence[Source], reasons: Iterable[str]) -> list[str]:
+    """The reasons that the server names neither as `Reason.X` nor in a text: the failures of jobs are written by SQL."""
+    named = {
+        node.attr
+        for source in sources
+        for node in source.nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Reason"
+    }
+    texts = [text for source in sources for _, text in strings(source)]
+    return sorted(reason for reason in set(reasons) - named if not any(re.search(rf"\b{reason}\b", text) for text in texts))
+
+
+def silent_updates(found: Iterable[Rpc]) -> list[str]:
+    """The Update RPCs whose comment leaves out a way in which every update under an etag can be lost."""
+    lost = {"ETAG_MISMATCH", "CONCURRENT_UPDATE"}
+    updates = [rpc for rpc in found if rpc.name.rpartition(".")[2].startswith("Update")]
+    return [rpc.name for rpc in updates if lost - {reason for group in REASONS_GIVEN.findall(rpc.comment) for reason in group.split(", ")}]
 
 
 def image() -> FileDescriptorSet:
@@ -89,7 +111,7 @@ def test_every_rpc_names_its_roles_and_its_errors() -> None:
 
 def test_control_a_silent_rpc_is_found() -> None:
     said = "Every RPC may fail with INTERNAL."
-    good = Rpc("a.B.C", "Reads. Roles: viewer, owner. Errors: NOT_FOUND (JOB_NOT_FOUND: gone).", said)
+    good = Rpc("a.B.C", "Reads. Roles: viewer, owner. Errors: NOT_FOUND (JOB_RUN_NOT_FOUND: gone).", said)
     assert not silent_rpcs([good])
     assert silent_rpcs([Rpc("a.B.C", "Reads.", said)])
     assert silent_rpcs([Rpc("a.B.C", "Reads. Roles: intern.", said)])
@@ -99,6 +121,29 @@ def test_control_a_silent_rpc_is_found() -> None:
 
 def test_reasons_of_the_core_are_those_of_the_contract() -> None:
     assert {reason.value for reason in Reason} == contract_reasons()
+
+
+def test_every_reason_is_sent_somewhere() -> None:
+    server = [source for source in python_files("server", "workers") if not source.path.startswith("server/ctl/")]
+    assert unsent_reasons(server, Reason.__members__) == []
+
+
+def test_control_a_reason_that_nothing_sends_is_found() -> None:
+    raised = Source("server/a.py", "raise AnalyticsError(Kind.ABORTED, Reason.INTERNAL, 'Told.')")
+    written = Source("server/b.py", "SQL = \"UPDATE jobs SET reason = 'JOB_RUN_EXISTS'\"")
+    assert unsent_reasons([raised, written], ["INTERNAL", "JOB_RUN_EXISTS", "POISON", "JOB_RUN"]) == ["JOB_RUN", "POISON"]
+
+
+def test_every_update_names_both_ways_of_losing_against_another_change() -> None:
+    found = rpcs(image())
+    assert sum(".Update" in rpc.name for rpc in found) > 1
+    assert silent_updates(found) == []
+
+
+def test_control_an_update_that_leaves_one_out_is_found() -> None:
+    said = "Changes. Errors: INVALID_ARGUMENT (FIELD_MASK_INVALID), ABORTED (ETAG_MISMATCH, CONCURRENT_UPDATE)."
+    assert silent_updates([Rpc("a.B.UpdateC", said, "")]) == []
+    assert silent_updates([Rpc("a.B.UpdateC", said.replace(", CONCURRENT_UPDATE", ""), "")])
 
 
 def test_every_kind_has_the_status_code_of_its_name() -> None:

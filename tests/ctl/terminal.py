@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from server.ctl.demo_organizations import ORGANIZATIONS
 from tests.support import credentials
+from tests.support.until import until
 
 if TYPE_CHECKING:
     from tests.support.live import Service
 
 ROOT = Path(__file__).parents[2]
 NORTHWIND = ORGANIZATIONS[0].org_id
+# As at a terminal: whoever starts the tests in the background leaves SIGINT ignored.
+_MAIN = """import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("server.ctl", run_name="__main__")"""
 
 
 @dataclass(frozen=True)
@@ -51,18 +57,32 @@ class Terminal:
     folder: Path
 
     async def __call__(self, *words: str, org: str = NORTHWIND, roles: tuple[str, ...] = (), stdin: str = "", token: str = "") -> Ended:
+        return await self._end(await self._start(words, org, roles, token), stdin)
+
+    async def interrupted(self, *words: str) -> Ended:
+        """Press Ctrl-C as soon as the command waits for the end of a job."""
+        process = await self._start(words, NORTHWIND, (), "")
+        await until(lambda: bool(self.service.app.watched._watchers))
+        process.send_signal(signal.SIGINT)
+        ended = await self._end(process, "")
+        await until(lambda: not self.service.app.watched._watchers)
+        return ended
+
+    async def _start(self, words: tuple[str, ...], org: str, roles: tuple[str, ...], token: str) -> asyncio.subprocess.Process:
         config = self.folder / f"{org}-{'-'.join(roles)}.json"
         tokens = {"tenant": token or credentials.token(org, *roles), "operator": credentials.operator_token()}
         config.write_text(json.dumps({"address": self.service.address, "tokens": tokens}))
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANALYTICS")}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "server.ctl", *words),
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _MAIN, *words),
             cwd=ROOT,
             env={**kept, "PYTHONPATH": f"{ROOT}:{ROOT / 'generated'}", "ANALYTICSCTL_CONFIG": str(config)},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+
+    async def _end(self, process: asyncio.subprocess.Process, stdin: str) -> Ended:
         out, err = await process.communicate(stdin.encode())
         assert "Traceback" not in err.decode(), err.decode()
         return Ended(process.returncode or 0, out.decode(), err.decode())

@@ -165,6 +165,19 @@ async def test_a_job_that_waits_can_be_cancelled(terminal: Terminal) -> None:
     assert read.code == 0
 
 
+@pytest.mark.parametrize("words", [("watch",), ("job", "--wait", "60")], ids=["watch", "job"])
+async def test_ctrl_c_says_that_the_job_goes_on_and_how_to_find_it(terminal: Terminal, words: tuple[str, ...]) -> None:
+    asked = ("predict", "turnover", "--employee", "northwind-0001", "--set", "distance_from_home=13", "--delay", "3600", "--wait", "0")
+    job = (await terminal(*asked, "--json")).answer
+    ended = await terminal.interrupted(words[0], job["id"], *words[1:])
+    assert (ended.code, ended.out) == (130, "")
+    assert f"the job goes on. Follow it with: analyticsctl watch {job['id']}" in ended.err
+    again = await terminal.interrupted(*asked[:-1], "60", "--json")
+    assert (again.code, again.out) == (130, "")
+    assert f"analyticsctl watch {job['id']}" in again.err
+    assert (await terminal("job", job["id"], "--json")).answer["state"] == "PREDICTION_JOB_STATE_QUEUED"
+
+
 async def test_a_job_of_another_organization_is_unknown(terminal: Terminal) -> None:
     job = (await terminal("predict", "turnover", "--employee", "northwind-0001", "--set", "distance_from_home=12", "--json")).answer
     foreign = await terminal("job", job["id"], "--json", org="demo-contoso")

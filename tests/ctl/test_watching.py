@@ -28,8 +28,8 @@ class Clock:
         self.now += seconds
 
 
-def broken(code: str, retry_after: float | None = None) -> Refused:
-    return Refused(Refusal(code, "gone", retry_after=retry_after), ExitCode.REFUSED)
+def broken(code: str, retry_after: float | None = None, exit_code: ExitCode = ExitCode.REFUSED) -> Refused:
+    return Refused(Refusal(code, "gone", retry_after=retry_after), exit_code)
 
 
 def followed(streams: Sequence[Sequence[int | Exception | None]], opened: list[int]) -> Followed[int]:
@@ -84,6 +84,24 @@ def test_a_server_that_stays_away_is_given_up_after_a_minute() -> None:
     with pytest.raises(Refused):
         list(follow(followed([[broken("UNAVAILABLE")]], []), clock=lambda: clock.now, sleep=clock.sleep))
     assert 60 <= clock.now < 70
+
+
+def test_a_server_that_never_answered_is_not_waited_for() -> None:
+    clock = Clock()
+    nobody = broken("UNAVAILABLE", exit_code=ExitCode.UNREACHABLE)
+    with pytest.raises(Refused):
+        list(follow(followed([[nobody]], []), clock=lambda: clock.now, sleep=clock.sleep))
+    assert clock.pauses == []
+
+
+@pytest.mark.parametrize("before", [[1], [None], [broken("UNAVAILABLE")]], ids=["a state", "a heartbeat", "a refusal of its own"])
+def test_a_server_that_has_answered_once_is_waited_for(before: list[int | Exception | None]) -> None:
+    clock = Clock()
+    nobody = broken("UNAVAILABLE", exit_code=ExitCode.UNREACHABLE)
+    states = follow(followed([[*before], [nobody], [END]], []), clock=lambda: clock.now, sleep=clock.sleep)
+    assert list(states)[-1] == END
+    told_before = follow(followed([[nobody], [END]], []), reached=True, clock=lambda: clock.now, sleep=clock.sleep)
+    assert list(told_before) == [END]
 
 
 def test_streams_that_end_without_a_word_are_given_up_after_a_minute() -> None:

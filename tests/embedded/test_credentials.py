@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 from typing import TYPE_CHECKING
 
 import jwt
 import pytest
+from analytics.v1.employees_pb2 import EmployeeAttributes
 from analytics.v1.predictions_pb2 import RequestPredictionRequest
 from google.protobuf import json_format
 
-from server.embedded import EmbeddedError
+from server.ctl.values import ATTRIBUTE_FIELDS, read
+from server.embedded import EmbeddedError, guide
 from server.embedded.credentials import load_passwords, load_signing_key, mint_token
 from server.embedded.environment import build_environment
 from server.embedded.guide import lines_to_paste
@@ -102,7 +105,8 @@ def test_what_the_user_set_wins_and_the_superusers_address_stays_with_the_set_up
     assert not {"ANALYTICS_ADMIN_DATABASE_URL", "ANALYTICSCTL_TOKEN"} & set(built.variables)
 
 
-def test_the_prediction_to_paste_is_a_request_of_the_contract() -> None:
+def test_the_prediction_to_paste_is_a_request_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guide, "_grpcurl", lambda: "/usr/bin/grpcurl")
     lines = lines_to_paste("127.0.0.1:50051", "a.b.c")
     assert lines[0] == "export TOKEN=a.b.c"
     (line,) = [line for line in lines if line.endswith("/RequestPrediction")]
@@ -111,3 +115,16 @@ def test_the_prediction_to_paste_is_a_request_of_the_contract() -> None:
     assert request.turnover.attributes.job_role == "Sales Executive"
     with pytest.raises(json_format.ParseError):
         json_format.Parse(body.replace("job_role", "job_rolle"), RequestPredictionRequest())
+
+
+def test_where_there_is_no_grpcurl_the_lines_to_paste_are_of_analyticsctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(guide, "_BIN", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lines = lines_to_paste("127.0.0.1:50051", "a.b.c", "/a certificate.pem")
+    assert lines[0] == "export TOKEN=a.b.c"
+    assert [line[0] for line in lines if "grpcurl" in line.replace(str(tmp_path), "")] == ["#"]
+    words = shlex.split(lines[-1])
+    assert words[:7] == [str(tmp_path / "analyticsctl"), "--address", "127.0.0.1:50051", "--ca", "/a certificate.pem", "--token", "$TOKEN"]
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    assert given.keys() == {descriptor.name for descriptor in EmployeeAttributes.DESCRIPTOR.fields}
+    assert all(read(ATTRIBUTE_FIELDS[name], text) is not None for name, text in given.items())

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+OLDEST = PYPROJECT["project"]["requires-python"].removeprefix(">=")
+MAKEFILE = (ROOT / "Makefile").read_text()
 
 # Knows `-c`, `-m venv`, `-m pip` and `-m server.embedded`; the copy it puts into the environment writes to the same log.
 _PYTHON = """#!/bin/sh
@@ -88,7 +93,10 @@ def test_an_environment_that_was_moved_with_its_folder_is_built_anew(project: Pa
 @pytest.mark.parametrize(
     ("lack", "sentence"),
     [
-        ("too-old", "make: no Python 3.11 or newer found (tried: {python}); install one, or name it: make PYTHON=/path/to/python3.11"),
+        (
+            "too-old",
+            "make: no Python {oldest} or newer found (tried: {python}); install one, or name it: make PYTHON=/path/to/python{oldest}",
+        ),
         (
             "without-ensurepip",
             "make: {python} can make no virtual environment with pip; install its package (Debian: apt install python3-venv)",
@@ -99,6 +107,46 @@ def test_a_missing_tool_is_one_sentence_and_leaves_no_environment(project: Path,
     (project / lack).touch()
     ended = _make(project)
     assert ended.returncode != 0
-    assert ended.stderr.splitlines()[0] == sentence.format(python=f"{project}/python")
+    assert ended.stderr.splitlines()[0] == sentence.format(python=f"{project}/python", oldest=OLDEST)
     assert not (project / ".venv").exists()
     assert _log(project) == []
+
+
+def _targets(makefile: str) -> set[str]:
+    """What a person can ask for: the phony targets but for the one that only forces others."""
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    return set(phony.split()) - {"rebuild"}
+
+
+def _helped(project: Path) -> list[str]:
+    done = _make(project, "help")
+    assert done.returncode == 0
+    return [line.split()[1] for line in done.stdout.splitlines()]
+
+
+def test_the_help_has_a_line_per_target(project: Path) -> None:
+    helped = _helped(project)
+    assert len(helped) == len(set(helped))
+    assert set(helped) == _targets(MAKEFILE)
+    assert _log(project) == []
+
+
+def test_control_a_target_without_a_line_of_help_is_found(project: Path) -> None:
+    path = project / "Makefile"
+    path.write_text(MAKEFILE.replace(".PHONY: ", ".PHONY: fly ") + "\nfly:\n\t@true\n")
+    assert _targets(path.read_text()) - set(_helped(project)) == {"fly"}
+
+
+def test_the_makefile_looks_for_no_interpreter_older_than_the_project_takes() -> None:
+    oldest = tuple(map(int, OLDEST.split(".")))
+    looked_for = {tuple(map(int, version.split("."))) for version in re.findall(r"python(3\.\d+)", MAKEFILE)}
+    assert min(looked_for) == oldest
+    assert f"sys.version_info < {oldest}" in MAKEFILE
+    assert f"--python-version {OLDEST}" in MAKEFILE
+
+
+def test_every_make_of_the_guides_is_a_target() -> None:
+    guides = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").rglob("*.md")]
+    asked = {word for guide in guides for word in re.findall(r"(?:`|^)make ([a-z][a-z-]*)", guide.read_text(), re.MULTILINE)}
+    assert asked
+    assert asked <= _targets(MAKEFILE)

@@ -1,4 +1,4 @@
-"""What the database says of its own tables, roles, grants and policies."""
+"""What the database says of its own tables, roles, grants, policies and functions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ class Finding:
     fault: str
 
 
-async def faults(
+async def faults(  # noqa: PLR0913 - one argument per reviewed list
     connection: asyncpg.Connection,
     *,
     shared: frozenset[str],
     shared_references: frozenset[tuple[str, str]],
     grants: frozenset[tuple[str, str, str, tuple[str, ...]]],
     policies: frozenset[tuple[str, str, str, str, str]],
+    functions: frozenset[tuple[str, str, bool, str, tuple[str, ...]]],
 ) -> list[Finding]:
     """Return everything in which the catalogue differs from what must hold and from the reviewed lists."""
     return [
@@ -34,6 +35,8 @@ async def faults(
         *await _roles(connection),
         *_difference("grant", grants, await _grants(connection)),
         *_difference("policy", policies, await _policies(connection)),
+        *_difference("function", functions, actual := await _functions(connection)),
+        *_unsafe(actual),
         *await _partitions(connection),
     ]
 
@@ -137,6 +140,31 @@ async def _policies(connection: asyncpg.Connection) -> frozenset[tuple[str, str,
         )
         for row in rows
     )
+
+
+async def _functions(connection: asyncpg.Connection) -> frozenset[tuple[str, str, bool, str, tuple[str, ...]]]:
+    """Return every function of our schema; without an ACL of its own one may be executed by PUBLIC, as `acldefault` says."""
+    rows = await connection.fetch(
+        """
+        SELECT p.oid::regprocedure::text AS name, pg_get_userbyid(p.proowner) AS owner, p.prosecdef AS definer,
+               coalesce((SELECT split_part(s, '=', 2) FROM unnest(p.proconfig) s WHERE s LIKE 'search_path=%'), '') AS path,
+               (SELECT array_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END)
+                FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.privilege_type = 'EXECUTE') AS callers
+        FROM pg_proc p
+        WHERE p.pronamespace = 'public'::regnamespace
+              AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+        """
+    )
+    return frozenset((row["name"], row["owner"], row["definer"], row["path"], tuple(sorted(row["callers"] or ()))) for row in rows)
+
+
+def _unsafe(functions: frozenset[tuple[str, str, bool, str, tuple[str, ...]]]) -> list[Finding]:
+    """Return what no review may let pass: who calls such a function chooses what its names mean, or is anybody."""
+    definers = [function for function in functions if function[2]]
+    return [
+        *(Finding(name, "is SECURITY DEFINER without a search_path") for name, _, _, path, _ in definers if not path),
+        *(Finding(name, "is SECURITY DEFINER and open to PUBLIC") for name, *_, callers in definers if "PUBLIC" in callers),
+    ]
 
 
 async def _partitions(connection: asyncpg.Connection) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Guarantee 9: what the catalogue says of tables, keys, roles, grants and policies."""
+"""Guarantee 9: what the catalogue says of tables, keys, roles, grants, policies and functions."""
 
 from __future__ import annotations
 
@@ -35,6 +35,35 @@ BREAKS = {
     ),
 }
 
+ONE = "CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'; "
+FUNCTION_BREAKS = {
+    "a function that nobody reviewed": ("one()", ONE),
+    "a definer's function without search_path": (
+        "prediction_room(text,bigint,bigint,bigint)",
+        "ALTER FUNCTION prediction_room SECURITY DEFINER",
+    ),
+    "a definer's function open to PUBLIC": ("one()", ONE + "ALTER FUNCTION one SECURITY DEFINER SET search_path = pg_catalog"),
+    "a function given to PUBLIC": (
+        "prediction_room(text,bigint,bigint,bigint)",
+        "GRANT EXECUTE ON FUNCTION prediction_room TO PUBLIC",
+    ),
+    "a function given to another role": (
+        "prediction_room(text,bigint,bigint,bigint)",
+        "GRANT EXECUTE ON FUNCTION prediction_room TO trainer",
+    ),
+    "a function taken from its role": (
+        "prediction_room(text,bigint,bigint,bigint)",
+        "REVOKE EXECUTE ON FUNCTION prediction_room FROM app",
+    ),
+    "a function of another owner": ("analytics_now()", "ALTER FUNCTION analytics_now OWNER TO app"),
+    "a function with another search_path": ("analytics_now()", "ALTER FUNCTION analytics_now SET search_path = pg_temp, public"),
+    "a function that is gone": ("prediction_room(text,bigint,bigint,bigint)", "DROP FUNCTION prediction_room"),
+}
+DEFINERS = {
+    "without search_path": ("is SECURITY DEFINER without a search_path", "SECURITY DEFINER"),
+    "open to PUBLIC": ("is SECURITY DEFINER and open to PUBLIC", "SECURITY DEFINER SET search_path = pg_catalog"),
+}
+
 
 async def look(cluster: Cluster, database: str, break_with: str = "") -> list[Finding]:
     """Return the faults of a database, after breaking it; as superuser, so that anything can be broken."""
@@ -48,6 +77,7 @@ async def look(cluster: Cluster, database: str, break_with: str = "") -> list[Fi
             shared_references=grants.SHARED_REFERENCES,
             grants=grants.GRANTS,
             policies=grants.POLICIES,
+            functions=grants.FUNCTIONS,
         )
     finally:
         await connection.close()
@@ -60,6 +90,21 @@ async def test_guarantee_09_tables_keys_roles_grants_and_policies_are_the_review
 @pytest.mark.parametrize("statement", BREAKS.values(), ids=BREAKS.keys())
 async def test_guarantee_09_control_a_broken_guard_is_found(cluster: Cluster, database: str, statement: str) -> None:
     assert await look(cluster, database, statement)
+
+
+@pytest.mark.parametrize(("function", "statement"), FUNCTION_BREAKS.values(), ids=FUNCTION_BREAKS.keys())
+async def test_guarantee_09_control_a_function_that_is_not_as_reviewed_is_found(
+    cluster: Cluster, database: str, function: str, statement: str
+) -> None:
+    assert function in {finding.table for finding in await look(cluster, database, statement)}
+
+
+@pytest.mark.parametrize(("fault", "clauses"), DEFINERS.values(), ids=DEFINERS.keys())
+async def test_guarantee_09_control_an_unsafe_definers_function_is_found_even_if_it_were_on_the_list(
+    cluster: Cluster, database: str, fault: str, clauses: str
+) -> None:
+    found = await look(cluster, database, f"{ONE} ALTER FUNCTION one {clauses}")
+    assert ("one()", fault) in {(finding.table, finding.fault) for finding in found}
 
 
 @pytest.mark.parametrize("attribute", ["SUPERUSER", "BYPASSRLS", "CREATEROLE"])

@@ -66,7 +66,7 @@ async def test_a_mask_without_or_with_unknown_fields_is_refused(
     cluster: Cluster, shared: Service, org: str, paths: tuple[str, ...]
 ) -> None:
     refused = await refusal(_set(shared, live.bearer(org), FULL, *paths))
-    assert (refused.code, refused.reason) == (INVALID, "FIELD_MASK_INVALID")
+    assert (refused.code, refused.reason, set(refused.fields)) == (INVALID, "FIELD_MASK_INVALID", {"update_mask"})
     assert await nothing_of(cluster, shared, org)
 
 

@@ -66,7 +66,7 @@ async def test_a_mask_without_or_with_unknown_switches_is_refused(
     cluster: Cluster, shared: Service, org: str, paths: tuple[str, ...]
 ) -> None:
     refused = await refusal(_set(shared, live.bearer(org), pb.Switches(), *paths))
-    assert (refused.code, refused.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_MASK_INVALID")
+    assert (refused.code, refused.reason, set(refused.fields)) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_MASK_INVALID", {"update_mask"})
     assert await nothing_of(cluster, shared, org)
 
 

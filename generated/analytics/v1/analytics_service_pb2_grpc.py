@@ -88,7 +88,8 @@ class AnalyticsServiceServicer:
         duplicate too, leaves an audit entry. The input is kept encrypted until the job ends and nowhere after.
         Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (INPUT_SCHEMA_MISMATCH, IDEMPOTENCY_KEY_REUSED), NOT_FOUND
         (EMPLOYEE_NOT_FOUND), FAILED_PRECONDITION (NO_ACTIVE_MODEL), RESOURCE_EXHAUSTED (PREDICTION_QUEUE_FULL),
-        UNAVAILABLE (QUEUE_UNAVAILABLE; nothing was accepted).
+        ABORTED (CONCURRENT_UPDATE: another request for this input was faster), UNAVAILABLE (QUEUE_UNAVAILABLE; nothing was
+        accepted).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

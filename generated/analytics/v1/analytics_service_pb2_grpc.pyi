@@ -44,7 +44,8 @@ class AnalyticsServiceStub:
     duplicate too, leaves an audit entry. The input is kept encrypted until the job ends and nowhere after.
     Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (INPUT_SCHEMA_MISMATCH, IDEMPOTENCY_KEY_REUSED), NOT_FOUND
     (EMPLOYEE_NOT_FOUND), FAILED_PRECONDITION (NO_ACTIVE_MODEL), RESOURCE_EXHAUSTED (PREDICTION_QUEUE_FULL),
-    UNAVAILABLE (QUEUE_UNAVAILABLE; nothing was accepted).
+    ABORTED (CONCURRENT_UPDATE: another request for this input was faster), UNAVAILABLE (QUEUE_UNAVAILABLE; nothing was
+    accepted).
     """
     BatchRequestPredictions: _grpc.UnaryUnaryMultiCallable[_predictions_pb2.BatchRequestPredictionsRequest, _predictions_pb2.BatchRequestPredictionsResponse]
     """Asks for up to 500 predictions; each item is accepted or refused by itself. Roles: analyst, admin, owner. Errors of
@@ -89,7 +90,8 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     duplicate too, leaves an audit entry. The input is kept encrypted until the job ends and nowhere after.
     Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (INPUT_SCHEMA_MISMATCH, IDEMPOTENCY_KEY_REUSED), NOT_FOUND
     (EMPLOYEE_NOT_FOUND), FAILED_PRECONDITION (NO_ACTIVE_MODEL), RESOURCE_EXHAUSTED (PREDICTION_QUEUE_FULL),
-    UNAVAILABLE (QUEUE_UNAVAILABLE; nothing was accepted).
+    ABORTED (CONCURRENT_UPDATE: another request for this input was faster), UNAVAILABLE (QUEUE_UNAVAILABLE; nothing was
+    accepted).
     """
     BatchRequestPredictions: _aio.UnaryUnaryMultiCallable[_predictions_pb2.BatchRequestPredictionsRequest, _predictions_pb2.BatchRequestPredictionsResponse]  # type: ignore[assignment]
     """Asks for up to 500 predictions; each item is accepted or refused by itself. Roles: analyst, admin, owner. Errors of
@@ -137,7 +139,8 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
         duplicate too, leaves an audit entry. The input is kept encrypted until the job ends and nowhere after.
         Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (INPUT_SCHEMA_MISMATCH, IDEMPOTENCY_KEY_REUSED), NOT_FOUND
         (EMPLOYEE_NOT_FOUND), FAILED_PRECONDITION (NO_ACTIVE_MODEL), RESOURCE_EXHAUSTED (PREDICTION_QUEUE_FULL),
-        UNAVAILABLE (QUEUE_UNAVAILABLE; nothing was accepted).
+        ABORTED (CONCURRENT_UPDATE: another request for this input was faster), UNAVAILABLE (QUEUE_UNAVAILABLE; nothing was
+        accepted).
         """
 
     @_abc_1.abstractmethod

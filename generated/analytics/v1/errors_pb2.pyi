@@ -14,6 +14,11 @@ if sys.version_info >= (3, 10):
 else:
     from typing_extensions import TypeAlias as _TypeAlias
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class _ErrorReason:
@@ -74,8 +79,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such prediction job in the caller's organization."""
     ERROR_REASON_EMPLOYEE_NOT_FOUND: _ErrorReason.ValueType  # 24
     """NOT_FOUND: no such employee in the caller's organization."""
-    ERROR_REASON_JOB_NOT_FOUND: _ErrorReason.ValueType  # 25
-    """NOT_FOUND: no job of this name can be run."""
+    @_builtins.property
+    @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
+    def ERROR_REASON_JOB_NOT_FOUND(self) -> _ErrorReason.ValueType:   # 25
+        """Never sent: a job is a field of RunJobRequest, and a request without one is VALIDATION_FAILED."""
     ERROR_REASON_JOB_RUN_NOT_FOUND: _ErrorReason.ValueType  # 26
     """NOT_FOUND: no such run."""
     ERROR_REASON_JOB_RUN_EXISTS: _ErrorReason.ValueType  # 27
@@ -153,7 +160,7 @@ ERROR_REASON_PREDICTION_JOB_NOT_FOUND: ErrorReason.ValueType  # 23
 ERROR_REASON_EMPLOYEE_NOT_FOUND: ErrorReason.ValueType  # 24
 """NOT_FOUND: no such employee in the caller's organization."""
 ERROR_REASON_JOB_NOT_FOUND: ErrorReason.ValueType  # 25
-"""NOT_FOUND: no job of this name can be run."""
+"""Never sent: a job is a field of RunJobRequest, and a request without one is VALIDATION_FAILED."""
 ERROR_REASON_JOB_RUN_NOT_FOUND: ErrorReason.ValueType  # 26
 """NOT_FOUND: no such run."""
 ERROR_REASON_JOB_RUN_EXISTS: ErrorReason.ValueType  # 27

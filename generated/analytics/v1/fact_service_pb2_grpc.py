@@ -63,7 +63,8 @@ class FactServiceServicer:
     def IngestFacts(self, request_iterator, context):
         """Loads batches of facts. Idempotent by natural key: sending a batch again changes nothing. All or nothing per batch:
         a batch with a bad row writes none of its rows and its result lists every bad row; other batches are not affected.
-        Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows.
+        Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows,
+        ABORTED (CONCURRENT_UPDATE: the same facts were erased at this moment).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,7 +79,8 @@ class FactServiceServicer:
 
     def DeleteFacts(self, request, context):
         """Erases facts for good, of one employee or of a whole fact set. Audited. Repeating is harmless. Roles: admin, owner.
-        Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED).
+        Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
+        moment).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,13 +39,15 @@ class FactServiceStub:
     IngestFacts: _grpc.StreamUnaryMultiCallable[_fact_service_pb2.IngestFactsRequest, _fact_service_pb2.IngestFactsResponse]
     """Loads batches of facts. Idempotent by natural key: sending a batch again changes nothing. All or nothing per batch:
     a batch with a bad row writes none of its rows and its result lists every bad row; other batches are not affected.
-    Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows.
+    Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows,
+    ABORTED (CONCURRENT_UPDATE: the same facts were erased at this moment).
     """
     ListFactSets: _grpc.UnaryUnaryMultiCallable[_fact_service_pb2.ListFactSetsRequest, _fact_service_pb2.ListFactSetsResponse]
     """Lists what is stored: rows and dates per fact set. Roles: viewer, analyst, admin, owner."""
     DeleteFacts: _grpc.UnaryUnaryMultiCallable[_fact_service_pb2.DeleteFactsRequest, _fact_service_pb2.DeleteFactsResponse]
     """Erases facts for good, of one employee or of a whole fact set. Audited. Repeating is harmless. Roles: admin, owner.
-    Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED).
+    Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
+    moment).
     """
 
 @_typing.type_check_only
@@ -59,13 +61,15 @@ class FactServiceAsyncStub(FactServiceStub):
     IngestFacts: _aio.StreamUnaryMultiCallable[_fact_service_pb2.IngestFactsRequest, _fact_service_pb2.IngestFactsResponse]  # type: ignore[assignment]
     """Loads batches of facts. Idempotent by natural key: sending a batch again changes nothing. All or nothing per batch:
     a batch with a bad row writes none of its rows and its result lists every bad row; other batches are not affected.
-    Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows.
+    Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows,
+    ABORTED (CONCURRENT_UPDATE: the same facts were erased at this moment).
     """
     ListFactSets: _aio.UnaryUnaryMultiCallable[_fact_service_pb2.ListFactSetsRequest, _fact_service_pb2.ListFactSetsResponse]  # type: ignore[assignment]
     """Lists what is stored: rows and dates per fact set. Roles: viewer, analyst, admin, owner."""
     DeleteFacts: _aio.UnaryUnaryMultiCallable[_fact_service_pb2.DeleteFactsRequest, _fact_service_pb2.DeleteFactsResponse]  # type: ignore[assignment]
     """Erases facts for good, of one employee or of a whole fact set. Audited. Repeating is harmless. Roles: admin, owner.
-    Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED).
+    Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
+    moment).
     """
 
 class FactServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -82,7 +86,8 @@ class FactServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_fact_service_pb2.IngestFactsResponse, _abc.Awaitable[_fact_service_pb2.IngestFactsResponse]]:
         """Loads batches of facts. Idempotent by natural key: sending a batch again changes nothing. All or nothing per batch:
         a batch with a bad row writes none of its rows and its result lists every bad row; other batches are not affected.
-        Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows.
+        Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows,
+        ABORTED (CONCURRENT_UPDATE: the same facts were erased at this moment).
         """
 
     @_abc_1.abstractmethod
@@ -100,7 +105,8 @@ class FactServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fact_service_pb2.DeleteFactsResponse, _abc.Awaitable[_fact_service_pb2.DeleteFactsResponse]]:
         """Erases facts for good, of one employee or of a whole fact set. Audited. Repeating is harmless. Roles: admin, owner.
-        Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED).
+        Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
+        moment).
         """
 
 def add_FactServiceServicer_to_server(servicer: FactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

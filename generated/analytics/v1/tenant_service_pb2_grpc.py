@@ -79,7 +79,7 @@ class TenantServiceServicer:
 
     def UpdateOrganizationProfile(self, request, context):
         """Changes the fields named by the mask. Audited. Roles: admin, owner. Errors: INVALID_ARGUMENT (FIELD_MASK_INVALID,
-        IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH).
+        IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH, CONCURRENT_UPDATE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,7 +94,7 @@ class TenantServiceServicer:
 
     def UpdateSwitches(self, request, context):
         """Changes the switches named by the mask, at once. Audited. Roles: owner. Errors: INVALID_ARGUMENT
-        (FIELD_MASK_INVALID, IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH).
+        (FIELD_MASK_INVALID, IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH, CONCURRENT_UPDATE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

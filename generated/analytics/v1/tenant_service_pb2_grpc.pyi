@@ -40,13 +40,13 @@ class TenantServiceStub:
     """Reads the profile; an organization that never set one has empty fields. Roles: viewer, analyst, admin, owner."""
     UpdateOrganizationProfile: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.UpdateOrganizationProfileRequest, _tenant_service_pb2.UpdateOrganizationProfileResponse]
     """Changes the fields named by the mask. Audited. Roles: admin, owner. Errors: INVALID_ARGUMENT (FIELD_MASK_INVALID,
-    IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH).
+    IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH, CONCURRENT_UPDATE).
     """
     GetSwitches: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.GetSwitchesRequest, _tenant_service_pb2.GetSwitchesResponse]
     """Reads the switches; defaults where never set. Roles: viewer, analyst, admin, owner."""
     UpdateSwitches: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.UpdateSwitchesRequest, _tenant_service_pb2.UpdateSwitchesResponse]
     """Changes the switches named by the mask, at once. Audited. Roles: owner. Errors: INVALID_ARGUMENT
-    (FIELD_MASK_INVALID, IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH).
+    (FIELD_MASK_INVALID, IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH, CONCURRENT_UPDATE).
     """
     ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.ListAuditEntriesRequest, _tenant_service_pb2.ListAuditEntriesResponse]
     """Lists the audit log, newest first. It is append-only. Roles: admin, owner. Errors: INVALID_ARGUMENT
@@ -65,13 +65,13 @@ class TenantServiceAsyncStub(TenantServiceStub):
     """Reads the profile; an organization that never set one has empty fields. Roles: viewer, analyst, admin, owner."""
     UpdateOrganizationProfile: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.UpdateOrganizationProfileRequest, _tenant_service_pb2.UpdateOrganizationProfileResponse]  # type: ignore[assignment]
     """Changes the fields named by the mask. Audited. Roles: admin, owner. Errors: INVALID_ARGUMENT (FIELD_MASK_INVALID,
-    IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH).
+    IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH, CONCURRENT_UPDATE).
     """
     GetSwitches: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.GetSwitchesRequest, _tenant_service_pb2.GetSwitchesResponse]  # type: ignore[assignment]
     """Reads the switches; defaults where never set. Roles: viewer, analyst, admin, owner."""
     UpdateSwitches: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.UpdateSwitchesRequest, _tenant_service_pb2.UpdateSwitchesResponse]  # type: ignore[assignment]
     """Changes the switches named by the mask, at once. Audited. Roles: owner. Errors: INVALID_ARGUMENT
-    (FIELD_MASK_INVALID, IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH).
+    (FIELD_MASK_INVALID, IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH, CONCURRENT_UPDATE).
     """
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ListAuditEntriesRequest, _tenant_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
     """Lists the audit log, newest first. It is append-only. Roles: admin, owner. Errors: INVALID_ARGUMENT
@@ -99,7 +99,7 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.UpdateOrganizationProfileResponse, _abc.Awaitable[_tenant_service_pb2.UpdateOrganizationProfileResponse]]:
         """Changes the fields named by the mask. Audited. Roles: admin, owner. Errors: INVALID_ARGUMENT (FIELD_MASK_INVALID,
-        IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH).
+        IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH, CONCURRENT_UPDATE).
         """
 
     @_abc_1.abstractmethod
@@ -117,7 +117,7 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.UpdateSwitchesResponse, _abc.Awaitable[_tenant_service_pb2.UpdateSwitchesResponse]]:
         """Changes the switches named by the mask, at once. Audited. Roles: owner. Errors: INVALID_ARGUMENT
-        (FIELD_MASK_INVALID, IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH).
+        (FIELD_MASK_INVALID, IDEMPOTENCY_KEY_REUSED), ABORTED (ETAG_MISMATCH, CONCURRENT_UPDATE).
         """
 
     @_abc_1.abstractmethod

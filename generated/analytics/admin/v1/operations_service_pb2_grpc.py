@@ -78,7 +78,7 @@ class OperationsServiceServicer:
     def RunJob(self, request, context):
         """Starts a job now and answers with its run; follow it by WatchJobRun. Errors: INVALID_ARGUMENT
         (IDEMPOTENCY_KEY_REUSED), ALREADY_EXISTS (JOB_RUN_EXISTS: a run of the same job and scope is not finished;
-        ResourceInfo names it).
+        ResourceInfo names it), ABORTED (CONCURRENT_UPDATE: the run that stood in the way ended at this moment).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,7 @@ class OperationsServiceStub:
     RunJob: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.RunJobRequest, _operations_service_pb2.RunJobResponse]
     """Starts a job now and answers with its run; follow it by WatchJobRun. Errors: INVALID_ARGUMENT
     (IDEMPOTENCY_KEY_REUSED), ALREADY_EXISTS (JOB_RUN_EXISTS: a run of the same job and scope is not finished;
-    ResourceInfo names it).
+    ResourceInfo names it), ABORTED (CONCURRENT_UPDATE: the run that stood in the way ended at this moment).
     """
     GetJobRun: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.GetJobRunRequest, _operations_service_pb2.GetJobRunResponse]
     """Reads a run. Errors: NOT_FOUND (JOB_RUN_NOT_FOUND)."""
@@ -69,7 +69,7 @@ class OperationsServiceAsyncStub(OperationsServiceStub):
     RunJob: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.RunJobRequest, _operations_service_pb2.RunJobResponse]  # type: ignore[assignment]
     """Starts a job now and answers with its run; follow it by WatchJobRun. Errors: INVALID_ARGUMENT
     (IDEMPOTENCY_KEY_REUSED), ALREADY_EXISTS (JOB_RUN_EXISTS: a run of the same job and scope is not finished;
-    ResourceInfo names it).
+    ResourceInfo names it), ABORTED (CONCURRENT_UPDATE: the run that stood in the way ended at this moment).
     """
     GetJobRun: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.GetJobRunRequest, _operations_service_pb2.GetJobRunResponse]  # type: ignore[assignment]
     """Reads a run. Errors: NOT_FOUND (JOB_RUN_NOT_FOUND)."""
@@ -102,7 +102,7 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_operations_service_pb2.RunJobResponse, _abc.Awaitable[_operations_service_pb2.RunJobResponse]]:
         """Starts a job now and answers with its run; follow it by WatchJobRun. Errors: INVALID_ARGUMENT
         (IDEMPOTENCY_KEY_REUSED), ALREADY_EXISTS (JOB_RUN_EXISTS: a run of the same job and scope is not finished;
-        ResourceInfo names it).
+        ResourceInfo names it), ABORTED (CONCURRENT_UPDATE: the run that stood in the way ended at this moment).
         """
 
     @_abc_1.abstractmethod
