@@ -239,6 +239,9 @@ def _options(settings: Settings, *, reuse_port: bool) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", _MAX_HEADERS),
         ("grpc.absolute_max_metadata_size", 2 * _MAX_HEADERS),
         ("grpc.max_concurrent_streams", settings.max_concurrent_calls),
+        # It refuses streams of a burst before we see them, without a word of why. The bounds that stay: streams of a connection
+        # (above), calls that wait to be accepted (3,000, grpc's own), and ours per tenant and in all, which say what to do.
+        ("grpc.http.overload_protection", 0),
         # Finds dead peers; a client that pings more often than every 10 s is cut off.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

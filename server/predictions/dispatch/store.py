@@ -55,52 +55,75 @@ _ROOM_OF_TYPE = """least(CAST(:type_running AS bigint) - (SELECT count(*) FROM r
                          CAST(:type_starts AS bigint) - (SELECT count(*) FROM recent r WHERE r.model_type = t.model_type))"""
 _ROOM_OF_ORG = """least(CAST(:org_running AS bigint) - coalesce(r.jobs, 0), CAST(:org_starts AS bigint) - coalesce(c.starts, 0))"""
 
-# `queues` walks the partial index from one organization's model type to the next instead of reading the backlog; the lateral
-# join then reads no more jobs of each than may run. A model type without room is left out before places are given, so it
-# blocks nobody. Starts of one claim are a microsecond apart, so that the next claim knows whose turn it is.
+# `queues` walks the partial index from one organization's model type to the next instead of reading the backlog, and meets the
+# first job of each on its way. Of the organizations with a job that may start, the least recently served are kept, as many as
+# there is room for: each has one job that comes before all of those left out. Only where the room is larger than that, or some
+# of them run more than others, are places after the first read: `last_level` is the place + running that the last of them has,
+# and no job beyond it can have a turn. (Where a model type has a limit, which jobs it cuts is not known before, so all are
+# kept.) A model type without room is left out before places are given, so it blocks nobody. Starts of one claim are a
+# microsecond apart, so that the next claim knows whose turn it is. The clock stands in index conditions as `(SELECT at ...)`:
+# joined, it would be compared after reading, job by job, all that is scheduled for later.
 _CLAIM = text(
     f"""
     WITH RECURSIVE clock AS MATERIALIZED (SELECT analytics_now() AS at),
     recent AS MATERIALIZED (
-        SELECT org_id, model_type FROM prediction_starts, clock
-        WHERE CAST(:counted AS boolean) AND started_at > clock.at - interval '60 seconds'
+        SELECT org_id, model_type FROM prediction_starts
+        WHERE CAST(:counted AS boolean) AND started_at > (SELECT at FROM clock) - interval '60 seconds'
     ),
     running AS MATERIALIZED (SELECT org_id, model_type FROM prediction_jobs WHERE state = 'RUNNING'),
     room AS MATERIALIZED (
-        SELECT coalesce({_ROOM_IN_ALL}, :batch) AS jobs
+        SELECT greatest(least(coalesce({_ROOM_IN_ALL}, :batch), :batch), 0) AS jobs
     ),
     types AS MATERIALIZED (
         SELECT t.model_type, coalesce({_ROOM_OF_TYPE}, :batch) AS jobs
         FROM unnest(CAST(:model_types AS text[])) AS t (model_type)
     ),
-    queues (org_id, model_type) AS (
+    queues (org_id, model_type, schedule_time, job_id) AS (
         (
-            SELECT org_id, model_type FROM prediction_jobs WHERE state = 'QUEUED' AND (SELECT jobs FROM room) > 0
-            ORDER BY org_id, model_type LIMIT 1
+            SELECT org_id, model_type, schedule_time, job_id FROM prediction_jobs
+            WHERE state = 'QUEUED' AND (SELECT jobs FROM room) > 0
+            ORDER BY org_id, model_type, schedule_time, job_id LIMIT 1
         )
         UNION ALL
-        SELECT following.org_id, following.model_type FROM queues o CROSS JOIN LATERAL (
-            SELECT j.org_id, j.model_type FROM prediction_jobs j
+        SELECT following.* FROM queues o CROSS JOIN LATERAL (
+            SELECT j.org_id, j.model_type, j.schedule_time, j.job_id FROM prediction_jobs j
             WHERE j.state = 'QUEUED' AND (j.org_id, j.model_type) > (o.org_id, o.model_type)
-            ORDER BY j.org_id, j.model_type LIMIT 1
+            ORDER BY j.org_id, j.model_type, j.schedule_time, j.job_id LIMIT 1
         ) following
     ),
+    firsts AS MATERIALIZED (
+        SELECT k.*, t.jobs > 0 AND k.schedule_time <= (SELECT at FROM clock) AS due
+        FROM queues k LEFT JOIN types t ON t.model_type = k.model_type
+    ),
     shares AS MATERIALIZED (
-        SELECT o.org_id, s.last_start, coalesce(r.jobs, 0) AS running, coalesce({_ROOM_OF_ORG}, :batch) AS jobs
-        FROM (SELECT DISTINCT org_id FROM queues) o
-        LEFT JOIN prediction_turns s ON s.org_id = o.org_id
-        LEFT JOIN (SELECT org_id, count(*) AS jobs FROM running GROUP BY org_id) r ON r.org_id = o.org_id
-        LEFT JOIN (SELECT org_id, count(*) AS starts FROM recent GROUP BY org_id) c ON c.org_id = o.org_id
+        SELECT * FROM (
+            SELECT f.*, s.last_start, coalesce(r.jobs, 0) AS running, o.jobs,
+                   dense_rank() OVER (ORDER BY coalesce(r.jobs, 0), s.last_start NULLS FIRST, f.org_id) AS rank
+            FROM firsts f
+            LEFT JOIN prediction_turns s ON s.org_id = f.org_id
+            LEFT JOIN (SELECT org_id, count(*) AS jobs FROM running GROUP BY org_id) r ON r.org_id = f.org_id
+            LEFT JOIN (SELECT org_id, count(*) AS starts FROM recent GROUP BY org_id) c ON c.org_id = f.org_id
+            CROSS JOIN LATERAL (SELECT coalesce({_ROOM_OF_ORG}, :batch) AS jobs) o
+            WHERE f.due AND o.jobs > 0
+        ) ranked
+        WHERE CAST(:typed AS boolean) OR rank <= (SELECT jobs FROM room)
+    ),
+    last_level AS MATERIALIZED (
+        SELECT CASE WHEN NOT CAST(:typed AS boolean) AND max(rank) = (SELECT jobs FROM room) THEN max(running) + 1 END AS level
+        FROM shares
     ),
     candidates AS (
-        SELECT s.*, j.job_id, j.model_type,
+        SELECT s.org_id, s.model_type, s.last_start, s.running, s.jobs, j.job_id,
                row_number() OVER (PARTITION BY s.org_id ORDER BY j.schedule_time, j.job_id) AS place
-        FROM shares s JOIN queues k ON k.org_id = s.org_id JOIN types t ON t.model_type = k.model_type JOIN LATERAL (
-            SELECT q.job_id, q.model_type, q.schedule_time FROM prediction_jobs q, clock
-            WHERE q.org_id = k.org_id AND q.model_type = k.model_type AND q.state = 'QUEUED' AND q.schedule_time <= clock.at
-            ORDER BY q.schedule_time, q.job_id LIMIT greatest(s.jobs, 0)
-        ) j ON true
-        WHERE s.jobs > 0 AND t.jobs > 0
+        FROM shares s CROSS JOIN LATERAL (
+            SELECT s.schedule_time, s.job_id
+            UNION ALL (
+                SELECT q.schedule_time, q.job_id FROM prediction_jobs q
+                WHERE q.org_id = s.org_id AND q.model_type = s.model_type AND q.state = 'QUEUED'
+                  AND (q.schedule_time, q.job_id) > (s.schedule_time, s.job_id) AND q.schedule_time <= (SELECT at FROM clock)
+                ORDER BY q.schedule_time, q.job_id LIMIT least(s.jobs, (SELECT level FROM last_level) - s.running) - 1
+            )
+        ) j
     ),
     turns AS (
         SELECT org_id, job_id, model_type,
@@ -111,7 +134,7 @@ _CLAIM = text(
         SELECT o.org_id, o.job_id, o.turn
         FROM (SELECT *, row_number() OVER (PARTITION BY model_type ORDER BY turn) AS of_type FROM turns) o
         JOIN types t ON t.model_type = o.model_type AND o.of_type <= t.jobs
-        ORDER BY o.turn LIMIT (SELECT greatest(least(jobs, :batch), 0) FROM room)
+        ORDER BY o.turn LIMIT (SELECT jobs FROM room)
     ),
     started AS (
         UPDATE prediction_jobs p
@@ -134,11 +157,13 @@ _CLAIM = text(
 ).bindparams(bindparam("hold", type_=Interval))
 
 # The earliest moment at which a start may become possible that is not now: a job falls due, or a start leaves the minute.
+# Here and below the present instant is a subquery: the function is volatile, so compared as it is, it would be asked for each
+# row of the whole backlog in turn, where the subquery is asked once and bounds the scan of the index.
 _NEXT = text(
     """
     SELECT extract(epoch FROM least(
-        (SELECT min(schedule_time) FROM prediction_jobs WHERE state = 'QUEUED' AND schedule_time > analytics_now()),
-        (SELECT min(started_at) FROM prediction_starts WHERE started_at > analytics_now() - interval '60 seconds')
+        (SELECT min(schedule_time) FROM prediction_jobs WHERE state = 'QUEUED' AND schedule_time > (SELECT analytics_now())),
+        (SELECT min(started_at) FROM prediction_starts WHERE started_at > (SELECT analytics_now()) - interval '60 seconds')
             + interval '60 seconds'
     ) - analytics_now())::float8 AS seconds
     """
@@ -155,12 +180,12 @@ _SWEEP = text(
         error_message = CASE WHEN crashes + acknowledged::int >= :crashes
                              THEN 'the job ended its worker ' || (crashes + acknowledged::int) || ' times' END,
         revision = revision + 1, lease_token = NULL, lease_until = NULL, acknowledged = false
-    WHERE state = 'RUNNING' AND lease_until < analytics_now()
+    WHERE state = 'RUNNING' AND lease_until < (SELECT analytics_now())
     RETURNING org_id, job_id, model_type, model_version, generation, attempt, state
     """
 )
 
-_FORGET_STARTS = text("DELETE FROM prediction_starts WHERE started_at < analytics_now() - interval '1 hour'")
+_FORGET_STARTS = text("DELETE FROM prediction_starts WHERE started_at < (SELECT analytics_now()) - interval '1 hour'")
 
 _REVISIONS = text(
     """
@@ -188,9 +213,7 @@ def may_claim_more(starts: Sequence[Start], limits: Limits) -> bool:
     A claim starts all that may run, up to a batch; only where a model type's limit cut it short may places of an
     organization be left for its other types.
     """
-    kind = limits.per_model_type
-    typed = kind.running is not None or kind.starts_per_minute is not None
-    return len(starts) == BATCH or (bool(starts) and typed)
+    return len(starts) == BATCH or (bool(starts) and _typed(limits))
 
 
 async def seconds_to_next(tx: ReadTx) -> float | None:
@@ -225,6 +248,10 @@ async def unfinished(tx: ReadTx) -> Sequence[tuple[OrgId, JobId, int]]:
     return [(OrgId(row.org_id), JobId(row.job_id), row.generation) for row in await tx.all(_UNFINISHED)]
 
 
+def _typed(limits: Limits) -> bool:
+    return limits.per_model_type.running is not None or limits.per_model_type.starts_per_minute is not None
+
+
 def _parameters(limits: Limits) -> Mapping[str, object]:
     org, kind, everything = limits.per_org, limits.per_model_type, limits.in_all
     return {
@@ -235,6 +262,7 @@ def _parameters(limits: Limits) -> Mapping[str, object]:
         "all_running": everything.running,
         "all_starts": everything.starts_per_minute,
         "counted": any(limit.starts_per_minute is not None for limit in (org, kind, everything)),
+        "typed": _typed(limits),
         "model_types": [model_type.value for model_type in ModelType],
         "batch": BATCH,
         "hold": limits.hold,
