@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_TENANTS = 10_000
 _PLATFORM = ""
+_SHORTEST_RETRY_SECONDS = 0.1
 _OPEN_RETRY_SECONDS = 1.0
 
 
@@ -80,7 +81,8 @@ def limits(method: Method, rails: Rails, following: Stage) -> Stage:
         tenant = org or _PLATFORM
         wait = take(tenant)
         if wait:
-            raise _too_fast(org, wait)
+            # The next place is free in no time, and the others that were refused want it too.
+            raise _too_fast(org, max(wait, _SHORTEST_RETRY_SECONDS))
         if not calls.enter(tenant):
             raise _too_many(org, calls.most)
         try:
