@@ -42,11 +42,12 @@ class Wanted:
     """A request as it came over the wire, unchecked.
 
     `path` is where the features stand in the request, for error messages; an `employee_key` fills the features that are
-    not given from the employee's latest stored state.
+    not given from the employee's latest stored state. Features of the same `digest` are the same.
     """
 
     model_type: ModelType
     features: Mapping[str, object]
+    digest: bytes
     employee_key: str
     path: str
     schedule_time: datetime | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from analytics.v1 import predictions_pb2
@@ -18,6 +19,8 @@ from server.wire.times import instant, timestamp
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from analytics.v1 import employees_pb2
+    from google.protobuf.struct_pb2 import Struct
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from server.predictions.model import PredictionJob, TurnoverResult
@@ -88,9 +91,16 @@ def wanted(message: predictions_pb2.RequestPredictionRequest | predictions_pb2.P
     kind = model_type(message.model_type)
     if message.HasField("turnover"):
         path = f"{prefix}turnover.attributes"
-        return Wanted(kind, attributes(message.turnover.attributes), message.turnover.employee_key, path, schedule_time)
+        given = message.turnover
+        return Wanted(kind, attributes(given.attributes), _digest(given.attributes), given.employee_key, path, schedule_time)
     path = f"{prefix}features"
-    return Wanted(kind, flat_values(message.features, path), "", path, schedule_time)
+    return Wanted(kind, flat_values(message.features, path), _digest(message.features), "", path, schedule_time)
+
+
+def _digest(features: employees_pb2.EmployeeAttributes | Struct) -> bytes:
+    """Return what tells these features, in this form, from any others."""
+    content = features.SerializeToString(deterministic=True)
+    return hashlib.blake2b(content, digest_size=16, person=features.DESCRIPTOR.name.encode()[:16]).digest()
 
 
 def _instant(message: Timestamp, path: str) -> datetime:
