@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from server.predictions.model import PredictionJob
 
 
-async def cancel_prediction(tx: Tx, origin: Origin, job_id: JobId) -> PredictionJob:
-    """End a job as CANCELLED; one that is CANCELLED already is returned as it is.
+async def cancel_prediction(tx: Tx, origin: Origin, job_id: JobId) -> tuple[PredictionJob, bool]:
+    """End a job as CANCELLED; returns it, and whether that is new: one that is CANCELLED already stays as it is.
 
     A worker that computes it meanwhile finds its lease gone and drops the result.
 
@@ -33,7 +33,7 @@ async def cancel_prediction(tx: Tx, origin: Origin, job_id: JobId) -> Prediction
         await audit.record(tx, origin, Act("prediction.cancelled", "prediction_job", str(job_id)))
         event = PredictionCancelled(job_id, cancelled.generation, cancelled.model_type.value, cancelled.model_version)
         await events.append(tx, origin.org, event, Cause(origin.request_id, ""))
-        return cancelled
+        return cancelled, True
     job = await store.get(tx, origin.org, job_id)
     if job is None:
         raise not_found(Reason.PREDICTION_JOB_NOT_FOUND, "prediction_job", str(job_id))
@@ -44,4 +44,4 @@ async def cancel_prediction(tx: Tx, origin: Origin, job_id: JobId) -> Prediction
             f"the job is {job.state} already and cannot be cancelled",
             resource=Resource("prediction_job", str(job_id)),
         )
-    return job
+    return job, False

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TIMEOUT_SECONDS = 0.8
+_EXTENDED_AT_ONCE = 500
 
 
 class QueueUnavailable(Exception):
@@ -56,12 +57,13 @@ class Valkey:
             await self._batches.run("DEL", *keys)
 
     async def extend(self, keys: list[str], ttl_seconds: int) -> None:
-        """Let kept values live for `ttl_seconds` from now on."""
-        with translated():
-            async with self.client.pipeline(transaction=False) as pipeline:
-                for key in keys:
-                    pipeline.expire(key, ttl_seconds)
-                await pipeline.execute()
+        """Let kept values live for `ttl_seconds` from now on; of many some at a time, so that others have their turn."""
+        for begin in range(0, len(keys), _EXTENDED_AT_ONCE):
+            with translated():
+                async with self.client.pipeline(transaction=False) as pipeline:
+                    for key in keys[begin : begin + _EXTENDED_AT_ONCE]:
+                        pipeline.expire(key, ttl_seconds)
+                    await pipeline.execute()
 
     async def publish(self, channel: str, message: str) -> None:
         """Send a message to whoever listens now."""

@@ -23,6 +23,7 @@ from server.predictions.backlog import store
 from server.predictions.backlog.count import count
 from server.queue import valkey
 from server.rpc.call import Call
+from server.rpc.prediction_batches import PredictionBatchRpcs
 from server.rpc.predictions import PredictionRpcs
 from tests.support import environment, live, trained
 from tests.support.asking import PLAIN, accepted, new_org, untyped
@@ -143,7 +144,7 @@ async def test_control_without_the_locks_requests_at_once_pass_the_cap(
 
 
 async def test_batches_and_single_requests_at_once_fill_the_backlog_exactly(cluster: Cluster, crowded: Service) -> None:
-    org, rpcs = new_org(), PredictionRpcs(crowded.app)
+    org, rpcs = new_org(), PredictionBatchRpcs(crowded.app)
     batches = [rpcs.batch_request_predictions(_batch(range(start, start + 200)), _call(org)) for start in range(1_000, 2_000, 200)]
     # The same inputs in two batches and as single requests: one job each, whoever comes first.
     twins = rpcs.batch_request_predictions(_batch(range(1_100, 1_300)), _call(org))

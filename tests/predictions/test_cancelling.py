@@ -12,6 +12,7 @@ from analytics.v1 import tenant_service_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2, error_details_pb2
 
+from server.telemetry import metrics, names
 from tests.support import live
 from tests.support.asking import accepted, ended, job, typed
 from tests.support.leftovers import inputs_of, superuser
@@ -123,3 +124,16 @@ async def test_a_viewer_may_read_a_job_but_not_cancel_it(shared: Service, org: s
     assert (await job(shared, viewer, job_id)).id == job_id
     refused = await refusal(_cancel(shared, viewer, job_id))
     assert (refused.code, refused.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED")
+
+
+async def test_a_job_counts_as_ended_once_however_often_it_is_cancelled(shared: Service, org: str) -> None:
+    def ended_so_far() -> float:
+        return (
+            metrics.REGISTRY.get_sample_value(names.PREDICTIONS_ENDED, {"model_type": "turnover_prediction", "state": "CANCELLED"}) or 0.0
+        )
+
+    who = live.bearer(org)
+    job_id, before, request_id = await _waiting(shared, who), ended_so_far(), str(uuid4())
+    for repeated in (request_id, request_id, "", str(uuid4())):
+        await _cancel(shared, who, job_id, repeated)
+    assert ended_so_far() == before + 1

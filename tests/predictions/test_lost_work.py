@@ -13,6 +13,7 @@ from google.rpc import code_pb2, error_details_pb2
 
 from server.embedded.account import scratch_folder
 from server.embedded.valkey import start_valkey
+from server.telemetry import metrics, names
 from tests.support import environment, live, trained
 from tests.support.asking import accepted, ended, job, new_org, typed
 from tests.support.leftovers import inputs_of, rows_of, superuser
@@ -101,7 +102,10 @@ async def test_an_input_moved_to_another_job_does_not_open(idle: Service) -> Non
 
 
 async def test_a_job_whose_worker_vanishes_is_tried_again_and_buried_after_three_of_those(cluster: Cluster, idle: Service) -> None:
-    org = new_org()
+    def failed_so_far() -> float:
+        return metrics.REGISTRY.get_sample_value(names.PREDICTIONS_ENDED, {"model_type": "turnover_prediction", "state": "FAILED"}) or 0.0
+
+    org, before = new_org(), failed_so_far()
     who = live.bearer(org)
     job_id = (await accepted(idle, who, typed(1))).job_id
     async with superuser(cluster, idle) as connection:
@@ -114,6 +118,7 @@ async def test_a_job_whose_worker_vanishes_is_tried_again_and_buried_after_three
     assert buried.state == pb.PREDICTION_JOB_STATE_FAILED
     assert _reason(buried) == (code_pb2.ABORTED, "POISON")
     assert buried.attempt == 3
+    assert failed_so_far() == before + 1
     assert await inputs_of(idle, org) == []
 
 

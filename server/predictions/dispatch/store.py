@@ -45,6 +45,16 @@ class Limits:
     hold: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """A job that ended FAILED (POISON), for its worker died too often."""
+
+    org: OrgId
+    job_id: JobId
+    generation: int
+    model_type: ModelType
+
+
 # Taken in a statement of its own: a statement that locks and claims at once would read a snapshot from before the lock.
 _LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 
@@ -222,8 +232,8 @@ async def seconds_to_next(tx: ReadTx) -> float | None:
     return seconds
 
 
-async def sweep(tx: Tx, max_crashes: int) -> Sequence[Start]:
-    """Queue again, or bury, the jobs whose lease ended; returns the last start of the buried ones."""
+async def sweep(tx: Tx, max_crashes: int) -> Sequence[Buried]:
+    """Queue again, or bury, the jobs whose lease ended; returns the buried ones."""
     rows = await tx.all(_SWEEP, {"crashes": max_crashes})
     for row in rows:
         tx.wake(topic(JobId(row.job_id)))
@@ -234,7 +244,8 @@ async def sweep(tx: Tx, max_crashes: int) -> Sequence[Start]:
         tx.wake(QUEUED_TOPIC)
         await failpoints.passing("sweep.taken_back_before_commit")
     await tx.run(_FORGET_STARTS)
-    return [Start(OrgId(row.org_id), JobId(row.job_id), row.generation, row.attempt) for row in rows if row.state == "FAILED"]
+    buried = [row for row in rows if row.state == "FAILED"]
+    return [Buried(OrgId(row.org_id), JobId(row.job_id), row.generation, ModelType(row.model_type)) for row in buried]
 
 
 async def revisions(tx: ReadTx, watched: Sequence[tuple[OrgId, JobId]]) -> Mapping[JobId, int]:

@@ -12,7 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from server import failpoints
 from server.db.engines import DbRole
 from server.predictions.dispatch import store
+from server.predictions.model import JobState
 from server.queue import QueueUnavailable
+from server.telemetry import metrics
 
 if TYPE_CHECKING:
     from server.db import Database
@@ -51,8 +53,10 @@ class Upkeep:
         async with self.db.platform(DbRole.DISPATCH) as tx:
             buried = await store.sweep(tx, self.max_crashes)
         await failpoints.passing("sweep.done")
-        for start in buried:
-            await self.inputs.forget(start.org, start.job_id, start.generation)
+        for job in buried:
+            metrics.PREDICTIONS_ENDED.labels(job.model_type, JobState.FAILED).inc()
+        for job in buried:
+            await self.inputs.forget(job.org, job.job_id, job.generation)
 
     async def extend_inputs(self) -> None:
         """Renew the life of the inputs of unfinished jobs."""
