@@ -81,7 +81,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions: shows that it runs, not how fast")
     asked = parser.parse_args()
     if unknown := set(asked.measures) - MEASURES.keys():
-        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}")
     logs.configure("bench", "error")
     machine = describe()
     wanted = [name for name in MEASURES if name in asked.measures or not asked.measures]
