@@ -14,8 +14,8 @@ from server.db import Database
 from server.lifecycle import end
 from server.predictions.backlog.count import keep_counting
 from server.predictions.dispatch.loop import Dispatcher, limits
-from server.predictions.dispatch.upkeep import Upkeep
 from server.predictions.inputs import InputVault
+from server.predictions.upkeep.loop import Upkeep
 from server.predictions.watching import WatchedJobs
 from server.queue import Bell, Queue, Valkey
 

@@ -67,6 +67,7 @@ class Reason(StrEnum):
     ETAG_MISMATCH = auto()
     CONCURRENT_UPDATE = auto()
     SERVER_DRAINING = auto()
+    SERVER_BUSY = auto()
     DATABASE_UNAVAILABLE = auto()
     QUEUE_UNAVAILABLE = auto()
     METHOD_NOT_FOUND = auto()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 READY_FD = "ANALYTICS_READY_FD"
 _CANCEL_AGAIN_SECONDS = 1.0
+_TO_ITS_END_SECONDS = 5.0
 _Result = TypeVar("_Result")
 
 
@@ -40,17 +42,20 @@ async def end(*tasks: asyncio.Task[None]) -> None:
 
 
 async def to_its_end(act: Coroutine[object, object, _Result]) -> _Result:
-    """Do something that must not be left half done: a cancellation is raised when it is over, a second one at once."""
+    """Do something that must not be left half done: a cancellation is raised when it is over, at the latest after some seconds."""
     task = asyncio.ensure_future(act)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if not task.done():
-            await asyncio.wait([task])
-        if not task.cancelled():
-            # Looked at, or asyncio would complain that nobody did.
-            task.exception()
-        raise
+    clock = asyncio.get_running_loop().time
+    until, cancellation = math.inf, None
+    while not task.done() and (left := until - clock()) > 0:
+        try:
+            await asyncio.wait([task], timeout=None if left == math.inf else left)
+        except asyncio.CancelledError as error:
+            until, cancellation = min(until, clock() + _TO_ITS_END_SECONDS), error
+    if cancellation is None:
+        return task.result()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    raise cancellation
 
 
 def termination() -> asyncio.Event:

@@ -30,7 +30,7 @@ from server.telemetry import metrics, names
 from server.telemetry.tracing import span
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from opentelemetry.trace import Span
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _TRANSIENT = (SQLAlchemyError, QueueUnavailable, OSError, TimeoutError)
 _MAX_DELAY_SECONDS = 30.0
 _FIRST_DELAY_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 1.0
 LIKELIER = 0.5
 """From this probability on, an outcome is the likelier of the two."""
 
@@ -89,11 +91,33 @@ class PredictionWorker:
     async def _settle(self, leases: Sequence[Lease]) -> None:
         outcomes = await self._compute(leases)
         await failpoints.passing("worker.computed")
-        async with self._tx() as tx:
+
+        async def finish(tx: Tx) -> Sequence[Lease]:
             mine = await finish_predictions(tx, outcomes)
             await failpoints.passing("worker.finished_before_commit")
+            return mine
+
+        mine = await self._write(finish)
         await failpoints.passing("worker.finished")
         await self._ended({lease: outcomes[lease] for lease in mine})
+
+    async def _write(self, act: Callable[[Tx], Awaitable[Sequence[Lease]]]) -> Sequence[Lease]:
+        """Do `act` in a transaction; a database that is away is asked again for as long as a lease lasts.
+
+        When the answer to a commit was lost, nothing is held any more the second time, and nothing is returned.
+        """
+        clock = asyncio.get_running_loop().time
+        until, pause = clock() + self._hold.total_seconds(), _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                async with self._tx() as tx:
+                    return await act(tx)
+            except _TRANSIENT as error:
+                if clock() + pause > until:
+                    raise
+                _log.warning("prediction.not_written", error=type(error).__name__)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def _ended(self, outcomes: Mapping[Lease, Outcome]) -> None:
         """Count the jobs that this worker ended, and drop their inputs."""
@@ -131,10 +155,12 @@ class PredictionWorker:
         """Hand jobs back after a passing failure; those that failed often enough end."""
         exhausted = {lease: _exhausted(lease) for lease in leases if lease.failures + 1 >= self.app.settings.prediction_attempts}
         delays = {lease: full_jitter(lease.failures + 1) for lease in leases if lease not in exhausted}
-        async with self._tx() as tx:
+
+        async def settle(tx: Tx) -> Sequence[Lease]:
             await store.retry(tx, delays)
-            mine = await finish_predictions(tx, exhausted)
-        await self._ended({lease: exhausted[lease] for lease in mine})
+            return await finish_predictions(tx, exhausted)
+
+        await self._ended({lease: exhausted[lease] for lease in await self._write(settle)})
 
     async def _hand_back(self, leases: Sequence[Lease]) -> None:
         async with self._tx() as tx:

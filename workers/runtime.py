@@ -22,6 +22,7 @@ from server.queue.jobs import deserialize, serialize
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from server.predictions.model import Start
     from server.queue import Bell
     from workers.predictions import PredictionWorker
 
@@ -71,6 +72,8 @@ class PredictionRuntime:
         self._arq: _RungWorker | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._draining = False
+        # arq counts a job out when its time is over; what it started may still run then.
+        self._places = asyncio.Semaphore(worker.app.settings.worker_concurrency)
 
     async def run(self) -> None:
         """Work until cancelled; a Valkey that is away is tried again with growing pauses."""
@@ -111,7 +114,7 @@ class PredictionRuntime:
     async def _execute(self, ctx: dict[str, object], *starts: Sequence[str | int]) -> None:
         """Run apart from arq's task: when arq dies of a Valkey error, what it started goes on to its end."""
         del ctx
-        task = asyncio.create_task(self._worker.execute([parse_start(start) for start in starts]))
+        task = asyncio.create_task(self._run([parse_start(start) for start in starts]))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         try:
@@ -122,6 +125,10 @@ class PredictionRuntime:
                 raise
         except Exception:  # noqa: BLE001 - arq would log the text of the error, which may quote an input
             _log.exception("prediction.broken")
+
+    async def _run(self, starts: Sequence[Start]) -> None:
+        async with self._places:
+            await self._worker.execute(starts)
 
     def _make(self) -> _RungWorker:
         app = self._worker.app

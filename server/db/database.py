@@ -7,6 +7,7 @@ transaction did not end as it should is closed, never used again.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _SET_TENANT = text("SELECT set_config('app.org_id', :org, true)")
 _TRAINER_POOL_SIZE = 2
+_ROLLBACK_SECONDS = 1.0
 
 
 class Database:
@@ -41,7 +43,10 @@ class Database:
         """Prepare the pools; the first use connects. `ring` gets the topics of every committed transaction."""
         self._ring = ring
         self._pools = {
-            role: Pool(role_url(settings, role), _TRAINER_POOL_SIZE if role is DbRole.TRAINER else settings.db_pool_size) for role in DbRole
+            DbRole.APP: Pool(role_url(settings, DbRole.APP), settings.db_pool_size),
+            DbRole.DISPATCH: Pool(role_url(settings, DbRole.DISPATCH), settings.db_pool_size),
+            # It reads the pooled rows of all organizations in one statement.
+            DbRole.TRAINER: Pool(role_url(settings, DbRole.TRAINER), _TRAINER_POOL_SIZE, statement_seconds=None),
         }
 
     @asynccontextmanager
@@ -120,7 +125,8 @@ async def _roll_back(connection: asyncpg.Connection) -> None:
     if connection.is_closed():
         return
     try:
-        await connection.execute("ROLLBACK")
+        async with asyncio.timeout(_ROLLBACK_SECONDS):
+            await connection.execute("ROLLBACK")
     except Exception:  # noqa: BLE001 - what failed first is on its way to the caller and says more
         connection.terminate()
     except BaseException:

@@ -22,13 +22,25 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 5.0
 POOL_WAIT_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
+STATEMENT_SECONDS = 30.0
+_SESSION = {
+    # Our statements are short, and compiling one costs more than running it.
+    "jit": "off",
+    "timezone": "UTC",
+    # A process that stands still, or whose machine is gone, must not keep what its transaction has locked.
+    "idle_in_transaction_session_timeout": "5s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
 
 
 class Pool:
     """Connects lazily; a connection that the database closed is replaced before it is used."""
 
-    def __init__(self, url: URL, size: int) -> None:
-        """Allow at most `size` connections to `url`, whose user is the role."""
+    def __init__(self, url: URL, size: int, statement_seconds: float | None = STATEMENT_SECONDS) -> None:
+        """Allow at most `size` connections to `url`, whose user is the role; statements take as long as they take when that is None."""
+        self._statement_seconds = statement_seconds
         self._arguments: dict[str, Any] = DIALECT.create_connect_args(url)[1]  # type: ignore[no-untyped-call]  # has no annotations
         self._free = asyncio.Semaphore(size)
         self._idle: list[asyncpg.Connection] = []
@@ -94,10 +106,10 @@ class Pool:
         return None
 
     async def _connect(self) -> asyncpg.Connection:
-        """Connect, with `jit=off`: our statements are short, and compiling one costs more than running it."""
+        """Connect; a statement without an answer after `STATEMENT_SECONDS` fails."""
         with translated("CONNECT"):
             connection: asyncpg.Connection = await asyncpg.connect(
-                **self._arguments, timeout=CONNECT_TIMEOUT_SECONDS, server_settings={"jit": "off", "timezone": "UTC"}
+                **self._arguments, timeout=CONNECT_TIMEOUT_SECONDS, command_timeout=self._statement_seconds, server_settings=_SESSION
             )
             try:
                 # Statements are compiled by SQLAlchemy, which writes JSON itself, but rows come from the driver.

@@ -119,6 +119,15 @@ async def execute(connection: asyncpg.Connection, statement: Executable, paramet
 _compiled: WeakKeyDictionary[Executable, Statement] = WeakKeyDictionary()
 
 
+class DriverFailure(Exception):
+    """What failed, without the driver's text: that may quote a value."""
+
+    def __init__(self, error: Exception) -> None:
+        """Keep the kind of the error and PostgreSQL's code of it."""
+        self.sqlstate: str = getattr(error, "sqlstate", None) or ""
+        super().__init__(type(error).__name__, self.sqlstate)
+
+
 @contextmanager
 def translated(sql: str, connection: asyncpg.Connection | None = None) -> Iterator[None]:
     """Turn the driver's failures into SQLAlchemy's; plain OSErrors pass, as they do while it connects."""
@@ -127,4 +136,4 @@ def translated(sql: str, connection: asyncpg.Connection | None = None) -> Iterat
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, AsyncAdapt_asyncpg_dbapi.Error) as error:
         # The last is what the pool raises when it could not connect.
         lost = connection is None or connection.is_closed()
-        raise DBAPIError(sql, None, error, hide_parameters=True, connection_invalidated=lost) from error
+        raise DBAPIError(sql, None, DriverFailure(error), hide_parameters=True, connection_invalidated=lost) from error

@@ -196,7 +196,7 @@ async def accept(tx: Tx, origin: Origin, prepared: Prepared, room: Room) -> Acce
     deduplicated = job is None or prepared.answered
     if job is None:
         job = await store.twin(tx, origin.org, prepared.new.model_id, prepared.new.input_hash)
-    if job is None:
+    if job is None or not stands(job):
         raise AnalyticsError(Kind.ABORTED, Reason.CONCURRENT_UPDATE, "another request for this input was faster; retry")
     if not deduplicated:
         await events.append(tx, origin.org, *told(origin, prepared.new, job.generation))

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeAlias
 
-from redis.exceptions import RedisError
-
 from server.lifecycle import end
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ class Batches:
                 try:
                     # Whoever gave up meanwhile is not sent for.
                     await self._send([one for one in batch if not one[1].done()])
-                except (RedisError, OSError, TimeoutError) as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer
                     # What waits would meet the same silence, one after the other.
                     self._give_up(batch, error)
                 except asyncio.CancelledError:

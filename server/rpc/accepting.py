@@ -16,6 +16,7 @@ from server.errors import AnalyticsError, Kind, Reason, invalid_argument
 from server.predictions.request import drop_input, keep_input
 from server.queue import QueueUnavailable
 from server.rpc.origins import origin
+from server.wire.models import model_type
 from server.wire.predictions import job_message, wanted
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ async def kept_inputs(app: App, prepared: Sequence[Prepared], call: Call) -> Asy
     try:
         await asyncio.gather(*(keep_input(app.inputs, origin(call), each) for each in new))
     except QueueUnavailable as error:
+        # What was kept nevertheless expires: to wait for a silent Valkey once more would make the caller wait too.
         raise AnalyticsError(
             Kind.UNAVAILABLE, Reason.QUEUE_UNAVAILABLE, "the queue cannot be reached; nothing was accepted, retry", retry_after=1.0
         ) from error
@@ -71,7 +73,8 @@ async def audit_replay(call: Call, tx: Tx, first: pb.RequestPredictionResponse |
         [first] if isinstance(first, pb.RequestPredictionResponse) else [item.accepted for item in first.items if item.HasField("accepted")]
     )
     for answer in answers:
-        details = {"model_version": answer.job.model_version, "deduplicated": "true"}
+        kind = model_type(answer.job.model_type).value
+        details = {"model_type": kind, "model_version": answer.job.model_version, "deduplicated": "true"}
         await audit.record(tx, origin(call), Act("prediction.requested", "prediction_job", answer.job_id, details))
 
 

@@ -39,7 +39,7 @@ async def once(  # noqa: PLR0913 - the call, what it does, and what a repetition
         AnalyticsError: IDEMPOTENCY_KEY_REUSED, and whatever `act` raises.
 
     """
-    org, key = call.caller.org, request.request_id
+    org, key = call.caller.org, request.request_id.lower()
     async with app.tx(org) as tx:
         if not key:
             return await act(tx)
@@ -59,7 +59,7 @@ async def earlier_answer(app: App, call: Call, request: Repeatable, answer: type
     if not request.request_id:
         return None
     async with app.read(call.caller.org) as tx:
-        stored = await store.recall(tx, call.caller.org, call.method, request.request_id, _hash(request))
+        stored = await store.recall(tx, call.caller.org, call.method, request.request_id.lower(), _hash(request))
     return None if stored is None else answer.FromString(stored)
 
 

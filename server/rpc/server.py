@@ -17,7 +17,7 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from server.rpc.anonymous import MAX_OPEN_STREAMS, BoundedHealth, BoundedReflection
+from server.rpc.anonymous import BoundedHealth, BoundedReflection
 from server.rpc.auth import TokenVerifier
 from server.rpc.interceptors import compose
 from server.rpc.interceptors.exchange import Exchange
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from server.rpc.methods import Method
     from server.settings import Settings
 
+_MAX_PENDING = 10_000
 _MAX_HEADERS = 24 << 10
 _LAST_ANSWERS_SECONDS = 0.5
 _STANDARD = ((health_pb2, "Health"), (reflection_pb2, "ServerReflection"))
@@ -121,7 +122,7 @@ async def serve(
     """
     rails = Rails(
         verifier=verifier or await verifier_of(settings),
-        tenant_calls=TenantCalls(settings.tenant_concurrent_calls),
+        tenant_calls=TenantCalls(settings.tenant_concurrent_calls, settings.max_concurrent_calls),
         rates=TenantRates(settings.tenant_requests_per_second, settings.tenant_request_burst),
         draining=asyncio.Event(),
         default_deadline=settings.default_deadline_seconds,
@@ -129,9 +130,7 @@ async def serve(
         max_stream=settings.max_stream_seconds,
     )
     pipelines = bind(rails, handlers)
-    server = grpc.aio.server(
-        options=_options(settings, reuse_port=reuse_port), maximum_concurrent_rpcs=settings.max_concurrent_calls + 2 * MAX_OPEN_STREAMS
-    )
+    server = grpc.aio.server(options=_options(settings, reuse_port=reuse_port))
     calls = RunningCalls()
     for service, stages in pipelines.items():
         methods = {method.name: _rpc(method, stage, calls) for method, stage in stages}
@@ -240,8 +239,10 @@ def _options(settings: Settings, *, reuse_port: bool) -> list[tuple[str, int]]:
         ("grpc.absolute_max_metadata_size", 2 * _MAX_HEADERS),
         ("grpc.max_concurrent_streams", settings.max_concurrent_calls),
         # It refuses streams of a burst before we see them, without a word of why. The bounds that stay: streams of a connection
-        # (above), calls that wait to be accepted (3,000, grpc's own), and ours per tenant and in all, which say what to do.
+        # (above), calls that wait to be accepted (below; grpc cancels more), and ours per tenant and in all, which say what to do.
         ("grpc.http.overload_protection", 0),
+        ("grpc.server.max_pending_requests", _MAX_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _MAX_PENDING),
         # Finds dead peers; a client that pings more often than every 10 s is cut off.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),

@@ -56,7 +56,11 @@ PREDICTION_OLDEST_WAIT_SECONDS = Gauge(
     names.PREDICTION_OLDEST_WAIT_SECONDS, "How long the prediction that is due for longest has been due; 0 when none is.", registry=REGISTRY
 )
 PREDICTION_RUN_SECONDS = Histogram(
-    names.PREDICTION_RUN_SECONDS, "Time of scoring what ran together, by model type.", ["model_type"], buckets=_WORK_SECONDS, registry=REGISTRY
+    names.PREDICTION_RUN_SECONDS,
+    "Time of scoring what ran together, by model type.",
+    ["model_type"],
+    buckets=_WORK_SECONDS,
+    registry=REGISTRY,
 )
 JOB_RUNS_ENDED = Counter(names.JOB_RUNS_ENDED, "Runs that ended, by job and state.", ["job", "state"], registry=REGISTRY)
 JOB_RUN_SECONDS = Histogram(names.JOB_RUN_SECONDS, "Time of a run, by job.", ["job"], buckets=_WORK_SECONDS, registry=REGISTRY)

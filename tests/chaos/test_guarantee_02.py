@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from analytics.v1 import predictions_pb2 as pb
 
-from server.predictions.dispatch.upkeep import Upkeep
+from server.predictions.upkeep.loop import Upkeep
 from tests.chaos import history
 from tests.support import environment, live, trained
 from tests.support.asking import accepted, job, typed

@@ -53,3 +53,17 @@ async def test_guarantee_01_the_finish_of_a_worker_that_slept_through_its_lease_
 async def test_guarantee_01_control_a_worker_without_the_lease_check_ends_a_job_twice(bare: Stack, org: str) -> None:
     ends, _ = await _ends_of_a_job_whose_worker_slept(bare, org, UNFENCED)
     assert ends == 2
+
+
+async def test_a_worker_that_stands_still_in_the_middle_of_a_claim_holds_up_the_others_for_seconds_only(bare: Stack, org: str) -> None:
+    _, sleeper = await asyncio.gather(bare.server(), bare.worker(ANALYTICS_FAILPOINTS="dispatch.claimed_before_commit=stop"))
+    asked = [await bare.ask(org, seed) for seed in (1, 2)]
+    await until(sleeper.stands_still, 20)
+    await bare.worker()
+    # Its session had the dispatchers' lock; PostgreSQL ends it, and with it the claim.
+    jobs = [await bare.ended(org, answer.job_id) for answer in asked]
+    assert [job.state for job in jobs] == [pb.PREDICTION_JOB_STATE_COMPLETED] * 2
+    sleeper.send(signal.SIGCONT)
+    after = await bare.ask(org, 3)
+    assert (await bare.ended(org, after.job_id)).state == pb.PREDICTION_JOB_STATE_COMPLETED
+    assert not sleeper.gone.is_set()

@@ -51,7 +51,17 @@ def test_tenants_do_not_share_and_their_number_is_bounded() -> None:
 
 
 def test_a_tenant_has_only_so_many_calls_open_and_others_are_not_touched() -> None:
-    calls = TenantCalls(most=2)
+    calls = TenantCalls(most=2, most_in_all=100)
     assert [calls.enter("a"), calls.enter("a"), calls.enter("a"), calls.enter("b")] == [True, True, False, True]
     calls.leave("a")
     assert calls.enter("a")
+
+
+def test_all_tenants_together_have_only_so_many_calls_open() -> None:
+    calls = TenantCalls(most=2, most_in_all=3)
+    for tenant in ("a", "a", "b"):
+        assert not calls.full
+        assert calls.enter(tenant)
+    assert calls.full
+    calls.leave("a")
+    assert not calls.full

@@ -97,8 +97,9 @@ class AnalyticsServiceServicer:
 
     def BatchRequestPredictions(self, request, context):
         """Asks for up to 500 predictions; each item is accepted or refused by itself. Roles: analyst, admin, owner. Errors of
-        items are those of RequestPrediction; the call fails with INVALID_ARGUMENT (BATCH_TOO_LARGE,
-        IDEMPOTENCY_KEY_REUSED) or UNAVAILABLE (QUEUE_UNAVAILABLE).
+        items are those of RequestPrediction, but for what the rules of the messages forbid (a text that is too long, a number
+        out of range): that is VALIDATION_FAILED for the whole call, names every such field, and nothing is accepted. The call
+        also fails with INVALID_ARGUMENT (BATCH_TOO_LARGE, IDEMPOTENCY_KEY_REUSED) or UNAVAILABLE (QUEUE_UNAVAILABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

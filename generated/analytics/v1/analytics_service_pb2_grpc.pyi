@@ -49,8 +49,9 @@ class AnalyticsServiceStub:
     """
     BatchRequestPredictions: _grpc.UnaryUnaryMultiCallable[_predictions_pb2.BatchRequestPredictionsRequest, _predictions_pb2.BatchRequestPredictionsResponse]
     """Asks for up to 500 predictions; each item is accepted or refused by itself. Roles: analyst, admin, owner. Errors of
-    items are those of RequestPrediction; the call fails with INVALID_ARGUMENT (BATCH_TOO_LARGE,
-    IDEMPOTENCY_KEY_REUSED) or UNAVAILABLE (QUEUE_UNAVAILABLE).
+    items are those of RequestPrediction, but for what the rules of the messages forbid (a text that is too long, a number
+    out of range): that is VALIDATION_FAILED for the whole call, names every such field, and nothing is accepted. The call
+    also fails with INVALID_ARGUMENT (BATCH_TOO_LARGE, IDEMPOTENCY_KEY_REUSED) or UNAVAILABLE (QUEUE_UNAVAILABLE).
     """
     GetPredictionJob: _grpc.UnaryUnaryMultiCallable[_predictions_pb2.GetPredictionJobRequest, _predictions_pb2.GetPredictionJobResponse]
     """Reads a job, on request waiting up to 30 s for it to end. Roles: viewer, analyst, admin, owner. Errors: NOT_FOUND
@@ -95,8 +96,9 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     """
     BatchRequestPredictions: _aio.UnaryUnaryMultiCallable[_predictions_pb2.BatchRequestPredictionsRequest, _predictions_pb2.BatchRequestPredictionsResponse]  # type: ignore[assignment]
     """Asks for up to 500 predictions; each item is accepted or refused by itself. Roles: analyst, admin, owner. Errors of
-    items are those of RequestPrediction; the call fails with INVALID_ARGUMENT (BATCH_TOO_LARGE,
-    IDEMPOTENCY_KEY_REUSED) or UNAVAILABLE (QUEUE_UNAVAILABLE).
+    items are those of RequestPrediction, but for what the rules of the messages forbid (a text that is too long, a number
+    out of range): that is VALIDATION_FAILED for the whole call, names every such field, and nothing is accepted. The call
+    also fails with INVALID_ARGUMENT (BATCH_TOO_LARGE, IDEMPOTENCY_KEY_REUSED) or UNAVAILABLE (QUEUE_UNAVAILABLE).
     """
     GetPredictionJob: _aio.UnaryUnaryMultiCallable[_predictions_pb2.GetPredictionJobRequest, _predictions_pb2.GetPredictionJobResponse]  # type: ignore[assignment]
     """Reads a job, on request waiting up to 30 s for it to end. Roles: viewer, analyst, admin, owner. Errors: NOT_FOUND
@@ -150,8 +152,9 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_predictions_pb2.BatchRequestPredictionsResponse, _abc.Awaitable[_predictions_pb2.BatchRequestPredictionsResponse]]:
         """Asks for up to 500 predictions; each item is accepted or refused by itself. Roles: analyst, admin, owner. Errors of
-        items are those of RequestPrediction; the call fails with INVALID_ARGUMENT (BATCH_TOO_LARGE,
-        IDEMPOTENCY_KEY_REUSED) or UNAVAILABLE (QUEUE_UNAVAILABLE).
+        items are those of RequestPrediction, but for what the rules of the messages forbid (a text that is too long, a number
+        out of range): that is VALIDATION_FAILED for the whole call, names every such field, and nothing is accepted. The call
+        also fails with INVALID_ARGUMENT (BATCH_TOO_LARGE, IDEMPOTENCY_KEY_REUSED) or UNAVAILABLE (QUEUE_UNAVAILABLE).
         """
 
     @_abc_1.abstractmethod

@@ -101,6 +101,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNIMPLEMENTED: this server has no such RPC."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 34
     """INTERNAL: a defect on our side; metadata `request_id` finds it in our logs."""
+    ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 35
+    """UNAVAILABLE: this server works on as many calls as it may; nothing was done, retry after the given pause."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or a job failed. It stands as text in `google.rpc.ErrorInfo.reason` (domain `analytics`) of every error
@@ -179,4 +181,6 @@ ERROR_REASON_METHOD_NOT_FOUND: ErrorReason.ValueType  # 33
 """UNIMPLEMENTED: this server has no such RPC."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 34
 """INTERNAL: a defect on our side; metadata `request_id` finds it in our logs."""
+ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 35
+"""UNAVAILABLE: this server works on as many calls as it may; nothing was done, retry after the given pause."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

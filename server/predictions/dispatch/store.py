@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Interval, bindparam, text
 
-from server import failpoints
-from server.events import store as events
-from server.events.model import Cause, PredictionFailed
 from server.identity import JobId, OrgId
-from server.predictions.model import QUEUED_TOPIC, Start, topic
+from server.predictions.model import Start, topic
 from server.registry.model import ModelType
 
 if TYPE_CHECKING:
@@ -23,8 +20,12 @@ if TYPE_CHECKING:
 _LOCK_KEY = 0x616E6C79
 """Number of the advisory lock that one dispatcher at a time holds."""
 
-BATCH = 500
-"""Most starts of one claim, so that the lock is never held for long."""
+BATCH = 256
+"""Most starts of one claim, so that the lock is never held for long; and most that wait for a worker at any time.
+
+A start's lease runs from the claim. Were more started than workers take up in time, leases would end in the queue, and
+what is taken back would be started again behind its own stale entries: a backlog that only grows. It waits here instead.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +44,6 @@ class Limits:
     per_model_type: Limit
     in_all: Limit
     hold: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Buried:
-    """A job that ended FAILED (POISON), for its worker died too often."""
-
-    org: OrgId
-    job_id: JobId
-    generation: int
-    model_type: ModelType
 
 
 # Taken in a statement of its own: a statement that locks and claims at once would read a snapshot from before the lock.
@@ -80,9 +71,9 @@ _CLAIM = text(
         SELECT org_id, model_type FROM prediction_starts
         WHERE CAST(:counted AS boolean) AND started_at > (SELECT at FROM clock) - interval '60 seconds'
     ),
-    running AS MATERIALIZED (SELECT org_id, model_type FROM prediction_jobs WHERE state = 'RUNNING'),
+    running AS MATERIALIZED (SELECT org_id, model_type, acknowledged FROM prediction_jobs WHERE state = 'RUNNING'),
     room AS MATERIALIZED (
-        SELECT greatest(least(coalesce({_ROOM_IN_ALL}, :batch), :batch), 0) AS jobs
+        SELECT greatest(least({_ROOM_IN_ALL}, :batch - (SELECT count(*) FROM running WHERE NOT acknowledged)), 0) AS jobs
     ),
     types AS MATERIALIZED (
         SELECT t.model_type, coalesce({_ROOM_OF_TYPE}, :batch) AS jobs
@@ -151,7 +142,7 @@ _CLAIM = text(
         SET state = 'RUNNING', attempt = p.attempt + 1, revision = p.revision + 1, acknowledged = false,
             started_at = clock.at, lease_token = gen_random_uuid(), lease_until = clock.at + :hold
         FROM due, clock
-        WHERE p.org_id = due.org_id AND p.job_id = due.job_id AND p.state = 'QUEUED'
+        WHERE p.org_id = due.org_id AND p.job_id = due.job_id AND p.state = 'QUEUED' AND p.schedule_time <= clock.at
         RETURNING p.org_id, p.job_id, p.model_type, p.generation, p.attempt, clock.at + due.turn * interval '1 microsecond' AS at
     ),
     counted AS (
@@ -179,32 +170,12 @@ _NEXT = text(
     """
 )
 
-# A crash counts only when a worker had acknowledged the start: a start that arq lost is nobody's fault.
-_SWEEP = text(
-    """
-    UPDATE prediction_jobs
-    SET crashes = crashes + acknowledged::int,
-        state = CASE WHEN crashes + acknowledged::int >= :crashes THEN 'FAILED' ELSE 'QUEUED' END,
-        completed_at = CASE WHEN crashes + acknowledged::int >= :crashes THEN analytics_now() END,
-        error_reason = CASE WHEN crashes + acknowledged::int >= :crashes THEN 'POISON' END,
-        error_message = CASE WHEN crashes + acknowledged::int >= :crashes
-                             THEN 'the job ended its worker ' || (crashes + acknowledged::int) || ' times' END,
-        revision = revision + 1, lease_token = NULL, lease_until = NULL, acknowledged = false
-    WHERE state = 'RUNNING' AND lease_until < (SELECT analytics_now())
-    RETURNING org_id, job_id, model_type, model_version, generation, attempt, state
-    """
-)
-
-_FORGET_STARTS = text("DELETE FROM prediction_starts WHERE started_at < (SELECT analytics_now()) - interval '1 hour'")
-
 _REVISIONS = text(
     """
     SELECT j.job_id, j.revision FROM unnest(CAST(:orgs AS text[]), CAST(:jobs AS uuid[])) AS w (org_id, job_id)
     JOIN prediction_jobs j ON j.org_id = w.org_id AND j.job_id = w.job_id
     """
 )
-
-_UNFINISHED = text("SELECT org_id, job_id, generation FROM prediction_jobs WHERE state IN ('QUEUED', 'RUNNING')")
 
 
 async def claim(tx: Tx, limits: Limits) -> Sequence[Start]:
@@ -232,31 +203,10 @@ async def seconds_to_next(tx: ReadTx) -> float | None:
     return seconds
 
 
-async def sweep(tx: Tx, max_crashes: int) -> Sequence[Buried]:
-    """Queue again, or bury, the jobs whose lease ended; returns the buried ones."""
-    rows = await tx.all(_SWEEP, {"crashes": max_crashes})
-    for row in rows:
-        tx.wake(topic(JobId(row.job_id)))
-        if row.state == "FAILED":
-            event = PredictionFailed(JobId(row.job_id), row.generation, row.model_type, row.model_version)
-            await events.append(tx, OrgId(row.org_id), event, Cause(str(row.job_id), ""))
-    if rows:
-        tx.wake(QUEUED_TOPIC)
-        await failpoints.passing("sweep.taken_back_before_commit")
-    await tx.run(_FORGET_STARTS)
-    buried = [row for row in rows if row.state == "FAILED"]
-    return [Buried(OrgId(row.org_id), JobId(row.job_id), row.generation, ModelType(row.model_type)) for row in buried]
-
-
 async def revisions(tx: ReadTx, watched: Sequence[tuple[OrgId, JobId]]) -> Mapping[JobId, int]:
     """Return the revision of each watched job, in one query."""
     rows = await tx.all(_REVISIONS, {"orgs": [org for org, _ in watched], "jobs": [job for _, job in watched]})
     return {JobId(row.job_id): row.revision for row in rows}
-
-
-async def unfinished(tx: ReadTx) -> Sequence[tuple[OrgId, JobId, int]]:
-    """Return every job that has not ended, with its generation; their inputs must stay alive."""
-    return [(OrgId(row.org_id), JobId(row.job_id), row.generation) for row in await tx.all(_UNFINISHED)]
 
 
 def _typed(limits: Limits) -> bool:

@@ -50,23 +50,32 @@ class TenantRates:
 
 
 class TenantCalls:
-    """Counts the open calls of each organization."""
+    """Counts the open calls, of each organization and of all."""
 
-    def __init__(self, most: int) -> None:
-        """Allow `most` at once."""
+    def __init__(self, most: int, most_in_all: int) -> None:
+        """Allow an organization `most` at once, and all of them together `most_in_all`."""
         self.most = most
+        self._most_in_all = most_in_all
+        self._in_all = 0
         self._open: Counter[str] = Counter()
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many as may be, whosever they are."""
+        return self._in_all >= self._most_in_all
 
     def enter(self, tenant: str) -> bool:
         """Count a call in; False when the tenant has as many as it may."""
         if self._open[tenant] >= self.most:
             return False
         self._open[tenant] += 1
+        self._in_all += 1
         return True
 
     def leave(self, tenant: str) -> None:
         """Count a call out."""
         self._open[tenant] -= 1
+        self._in_all -= 1
         if not self._open[tenant]:
             del self._open[tenant]
 
@@ -83,6 +92,8 @@ def limits(method: Method, rails: Rails, following: Stage) -> Stage:
         if wait:
             # The next place is free in no time, and the others that were refused want it too.
             raise _too_fast(org, max(wait, _SHORTEST_RETRY_SECONDS))
+        if calls.full:
+            raise _busy()
         if not calls.enter(tenant):
             raise _too_many(org, calls.most)
         try:
@@ -91,6 +102,12 @@ def limits(method: Method, rails: Rails, following: Stage) -> Stage:
             calls.leave(tenant)
 
     return limited
+
+
+def _busy() -> AnalyticsError:
+    return AnalyticsError(
+        Kind.UNAVAILABLE, Reason.SERVER_BUSY, "this server works on as many calls as it may; retry", retry_after=_OPEN_RETRY_SECONDS
+    )
 
 
 def _too_many(org: str | None, most: int) -> AnalyticsError:

@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server import failpoints
 from server.db.engines import DbRole
-from server.predictions.dispatch import store
 from server.predictions.model import JobState
+from server.predictions.upkeep import store
+from server.predictions.upkeep.store import FIRST_PLACE, Place
 from server.queue import QueueUnavailable
 from server.telemetry import metrics
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from server.predictions.inputs import InputVault
 
 SWEEP_EVERY_SECONDS = 1.0
+_PAGE = 1_000
 _log = structlog.get_logger(__name__)
 
 
@@ -60,6 +62,12 @@ class Upkeep:
 
     async def extend_inputs(self) -> None:
         """Renew the life of the inputs of unfinished jobs."""
+        place: Place | None = FIRST_PLACE
+        while place is not None:
+            async with self.db.platform(DbRole.DISPATCH) as tx:
+                waiting, place = await store.waiting(tx, place, _PAGE)
+            await self.inputs.extend(waiting)
+        # Last, so that what was started during the walk is among them.
         async with self.db.platform(DbRole.DISPATCH) as tx:
-            unfinished = await store.unfinished(tx)
-        await self.inputs.extend(unfinished)
+            running = await store.running(tx)
+        await self.inputs.extend(running)
