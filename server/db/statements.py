@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # its constructor has no annotations
 _NO_PARAMETERS: Parameters = {}
+_NO_RIGHTS = "42501"
 
 
 class Record(asyncpg.Record):
@@ -120,12 +121,12 @@ _compiled: WeakKeyDictionary[Executable, Statement] = WeakKeyDictionary()
 
 
 class DriverFailure(Exception):
-    """What failed, without the driver's text: that may quote a value."""
+    """What failed, without the driver's text, which may quote a value; a refusal for want of rights names only tables."""
 
     def __init__(self, error: Exception) -> None:
         """Keep the kind of the error and PostgreSQL's code of it."""
         self.sqlstate: str = getattr(error, "sqlstate", None) or ""
-        super().__init__(type(error).__name__, self.sqlstate)
+        super().__init__(type(error).__name__, self.sqlstate, *([str(error)] if self.sqlstate == _NO_RIGHTS else []))
 
 
 @contextmanager
