@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from server.telemetry import logs
+from server.telemetry import logs, tracing
 from tests.support import databases, environment, live, trained
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "ANAL
 def quiet() -> None:
     """Log errors only; a test that reads logs configures them itself."""
     logs.configure("test", "error")
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """Every span that ended during the test."""
+    exporter = InMemorySpanExporter()
+    tracing.start("test", exporter=exporter)
+    yield exporter
+    tracing.stop()
 
 
 @pytest.fixture(scope="session")

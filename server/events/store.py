@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from server.db import now
 from server.db.statements import given, insert_from
-from server.events.model import event_id
+from server.events.model import Told, event_id
 from server.events.tables import outbox
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert
 
     from server.db import Tx
-    from server.events.model import Cause, PredictionEvent, Told
+    from server.events.model import Cause, PredictionEvent
     from server.identity import OrgId
 
 
@@ -36,9 +36,6 @@ _EVENT = {
     ),
     "occurred_at": now(),
 }
-_APPEND = insert(outbox).values(_EVENT)
-
-
 _APPEND_ALL = text(
     """
     INSERT INTO outbox (org_id, event_id, type, subject, occurred_at, correlation_id, traceparent, payload)
@@ -52,7 +49,7 @@ _APPEND_ALL = text(
 
 async def append(tx: Tx, org: OrgId, event: PredictionEvent, cause: Cause) -> None:
     """Write an event in the transaction of its change."""
-    await tx.run(_APPEND, parameters(org, event, cause))
+    await append_all(tx, [Told(org, event, cause)])
 
 
 def append_from(rows: FromClause) -> Insert:

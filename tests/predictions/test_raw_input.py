@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from analytics.v1 import predictions_pb2 as pb
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from server.telemetry import logs, tracing
+from server.telemetry import logs
 from tests.support import environment, live, searching, trained
 from tests.support.asking import PLAIN, accepted, ended, new_org, untyped
 from tests.support.leftovers import inputs_of, superuser
@@ -19,6 +18,8 @@ from tests.support.working import working
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     from tests.support.databases import Cluster
     from tests.support.live import Service
@@ -34,15 +35,6 @@ def lines() -> Iterator[io.StringIO]:
     logs.configure("test", "debug", stream)
     yield stream
     logs.configure("test", "error")
-
-
-@pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
-    """Every ended span."""
-    exporter = InMemorySpanExporter()
-    tracing.start("test", exporter=exporter)
-    yield exporter
-    tracing.stop()
 
 
 @pytest.fixture

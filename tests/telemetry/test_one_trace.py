@@ -12,10 +12,9 @@ import pytest
 import structlog
 from analytics.admin.v1 import operations_service_pb2 as ops
 from analytics.v1 import predictions_pb2 as pb
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from server.telemetry import logs, metrics, names, tracing
+from server.telemetry import logs, metrics, names
 from tests.support import environment, live, rows, runs, searching, trained
 from tests.support.asking import PLAIN, accepted, ended, new_org, untyped
 from tests.support.loading import load
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     from tests.support.databases import Cluster
     from tests.support.live import Service
@@ -45,15 +45,6 @@ def lines() -> Iterator[io.StringIO]:
     logs.configure("server", "info", stream)
     yield stream
     logs.configure("test", "error")
-
-
-@pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
-    """Every ended span."""
-    exporter = InMemorySpanExporter()
-    tracing.start("test", exporter=exporter)
-    yield exporter
-    tracing.stop()
 
 
 @pytest.fixture
