@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 from sqlalchemy.engine import make_url
 
+from tests.support.until import until_so
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
@@ -38,6 +40,15 @@ async def inputs_of(service: Service, org: str) -> list[bytes]:
     """Return the keys of the inputs that Valkey keeps of an organization."""
     keys: list[bytes] = await service.app.valkey.client.keys(f"analytics:input:{{{org}}}:*")
     return keys
+
+
+async def inputs_dropped(service: Service, org: str) -> None:
+    """Return once Valkey keeps no input of an organization; a worker drops one right after it told of the end."""
+
+    async def none() -> bool:
+        return not await inputs_of(service, org)
+
+    await until_so(none)
 
 
 async def nothing_of(cluster: Cluster, service: Service, org: str) -> bool:
