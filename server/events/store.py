@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert
 
     from server.db import Tx
-    from server.events.model import Cause, PredictionEvent
+    from server.events.model import Cause, Event
     from server.identity import OrgId
 
 
@@ -47,7 +47,7 @@ _APPEND_ALL = text(
 )
 
 
-async def append(tx: Tx, org: OrgId, event: PredictionEvent, cause: Cause) -> None:
+async def append(tx: Tx, org: OrgId, event: Event, cause: Cause) -> None:
     """Write an event in the transaction of its change."""
     await append_all(tx, [Told(org, event, cause)])
 
@@ -57,7 +57,7 @@ def append_from(rows: FromClause) -> Insert:
     return insert_from(outbox, _EVENT, rows)
 
 
-def parameters(org: OrgId, event: PredictionEvent, cause: Cause) -> Mapping[str, object]:
+def parameters(org: OrgId, event: Event, cause: Cause) -> Mapping[str, object]:
     """Return the parameters of an event."""
     return {
         "event_org": org,
@@ -66,7 +66,7 @@ def parameters(org: OrgId, event: PredictionEvent, cause: Cause) -> Mapping[str,
         "event_subject": event.subject,
         "event_correlation": cause.correlation_id,
         "event_trace": cause.traceparent,
-        "event_payload": _payload(event),
+        "event_payload": event.payload(),
     }
 
 
@@ -83,15 +83,6 @@ async def append_all(tx: Tx, told: Sequence[Told]) -> None:
             "subjects": [each.event.subject for each in told],
             "correlations": [each.cause.correlation_id for each in told],
             "traces": [each.cause.traceparent for each in told],
-            "contents": [json.dumps(_payload(each.event)) for each in told],
+            "contents": [json.dumps(each.event.payload()) for each in told],
         },
     )
-
-
-def _payload(event: PredictionEvent) -> Mapping[str, object]:
-    return {
-        "job_id": str(event.job_id),
-        "generation": event.generation,
-        "model_type": event.model_type,
-        "model_version": event.model_version,
-    }
