@@ -23,11 +23,13 @@ QUEUE_CHANGES = (
     *("lease_until", "result", "revision", "schedule_time", "started_at", "state"),
 )
 
+FACTS = ("contracts", "employee_exits", "employees", "payroll_entries", "performance_reviews", "spend_entries")
+
 # (role, table, privilege, columns); "*" is the whole table.
 GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
     {
         *(("app", "audit_entries", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
-        *(("app", "employees", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
+        *(("app", table, privilege, ("*",)) for table in FACTS for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
         *(("app", "idempotency_keys", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
         *(("app", "organization_profiles", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("app", "tenant_switches", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
@@ -53,7 +55,8 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
 )
 
 TENANT_TABLES = (
-    *("audit_entries", "employees", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
+    *FACTS,
+    *("audit_entries", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
     *("outbox", "prediction_turns", "tenant_switches"),
 )
 
