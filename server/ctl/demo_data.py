@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import date, timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from server.ctl.demo_organizations import DemoOrganization, Job
 
 _SEED = 20260930
-# Outcomes of the first date are known at the second; of the second they are not known yet.
-FIRST_DATE = Date(year=2025, month=9, day=30)
-LATEST_DATE = Date(year=2026, month=9, day=30)
 _NEW_HIRES = 0.12
 _MISSING = 0.04
 
@@ -40,6 +38,25 @@ _EDUCATION_FIELDS = ("Business", "Engineering", "Life Sciences", "Marketing", "M
 
 
 @dataclass(frozen=True, slots=True)
+class Dates:
+    """When the employees are seen: at the end of last month, and a year earlier, of which the outcomes are known by now."""
+
+    first: date
+    latest: date
+
+    @classmethod
+    def before(cls, today: date) -> Dates:
+        """Return the dates as of a day."""
+        latest = today.replace(day=1) - timedelta(days=1)
+        return cls((latest.replace(year=latest.year - 1, day=1) + timedelta(days=31)).replace(day=1) - timedelta(days=1), latest)
+
+
+def as_date(day: date) -> Date:
+    """Return a day as a message."""
+    return Date(year=day.year, month=day.month, day=day.day)
+
+
+@dataclass(frozen=True, slots=True)
 class _Person:
     """An employee at the first date: what is recorded, and the log-odds of leaving, which is not."""
 
@@ -47,34 +64,35 @@ class _Person:
     log_odds: float
 
 
-def employees(organization: DemoOrganization) -> list[Employee]:
+def employees(organization: DemoOrganization, today: date) -> list[Employee]:
     """All rows of an organization: everybody at the first date with the outcome, who stayed and who came at the latest one.
 
     Keys are `<name>-0001` and so on. No two rows have the same key and date.
     """
     random = Random(f"{_SEED}:{organization.org_id}")  # noqa: S311 - made-up people, no secret
-    return list(_rows(random, organization))
+    return list(_rows(random, organization, Dates.before(today)))
 
 
 def example_employee(organization: DemoOrganization) -> str:
-    """Key of an employee who is there at the latest date, for examples."""
-    return next(row.employee_key for row in employees(organization) if row.as_of == LATEST_DATE)
+    """Key of an employee who is there at the latest date, for examples; the same one on every day."""
+    return next(row.employee_key for row in employees(organization, date(2026, 1, 1)) if not row.HasField("left_within_year"))
 
 
-def _rows(random: Random, organization: DemoOrganization) -> Iterator[Employee]:
+def _rows(random: Random, organization: DemoOrganization, dates: Dates) -> Iterator[Employee]:
+    first, latest = as_date(dates.first), as_date(dates.latest)
     newcomers = round(organization.employees * _NEW_HIRES)
     for number in range(1, organization.employees + newcomers + 1):
         person, key = _person(random, organization), f"{organization.key_prefix}-{number:04d}"
         if number > organization.employees:
             _as_newcomer(random, person.attributes)
-            yield Employee(employee_key=key, as_of=LATEST_DATE, attributes=_recorded(random, organization, person.attributes))
+            yield Employee(employee_key=key, as_of=latest, attributes=_recorded(random, organization, person.attributes))
             continue
         left = random.random() < 1 / (1 + math.exp(-person.log_odds))
         recorded = _recorded(random, organization, person.attributes)
-        yield Employee(employee_key=key, as_of=FIRST_DATE, attributes=recorded, left_within_year=left)
+        yield Employee(employee_key=key, as_of=first, attributes=recorded, left_within_year=left)
         if not left:
             _a_year_later(random, person.attributes)
-            yield Employee(employee_key=key, as_of=LATEST_DATE, attributes=_recorded(random, organization, person.attributes))
+            yield Employee(employee_key=key, as_of=latest, attributes=_recorded(random, organization, person.attributes))
 
 
 def _person(random: Random, organization: DemoOrganization) -> _Person:

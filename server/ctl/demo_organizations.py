@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from analytics.v1.tenant_service_pb2 import Industry
+from analytics.v1.tenant_service_pb2 import CompanySizeRange, Industry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class Story(Enum):
+    """Something that a nightly run should find."""
+
+    PAYROLL_SPIKE = "a department's pay jumps in the latest month"
+    OVERRUN = "spend has outgrown its budget"
+    DECLINE = "a team's reviews have fallen"
+    RENEWAL = "contracts come close to their end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +43,8 @@ class DemoOrganization:
     """One demo tenant.
 
     `employees` is its size at the first date, `pay` scales all incomes, `climate` is added to everybody's log-odds of
-    leaving, `not_collected` are attributes it never records.
+    leaving, `not_collected` are attributes it never records. `history` is for how many months its pay is known, `stories` are what
+    there is to be found in its facts.
     """
 
     org_id: str
@@ -43,6 +55,15 @@ class DemoOrganization:
     climate: float
     shares: Mapping[str, float]
     not_collected: frozenset[str] = field(default_factory=frozenset)
+    history: int = 18
+    stories: frozenset[Story] = field(default_factory=lambda: frozenset(Story))
+
+    @property
+    def size_range(self) -> CompanySizeRange.ValueType:
+        """Its size as its profile says it."""
+        most = ((49, "1_TO_49"), (200, "50_TO_200"), (1000, "201_TO_1000"), (5000, "1001_TO_5000"), (math.inf, "5001_AND_MORE"))
+        name = next(name for limit, name in most if self.employees <= limit)
+        return CompanySizeRange.Value(f"COMPANY_SIZE_RANGE_{name}")
 
     @property
     def key_prefix(self) -> str:

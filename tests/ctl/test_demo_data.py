@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections import Counter
 
@@ -16,15 +17,17 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from server.ctl.demo_data import FIRST_DATE, LATEST_DATE, employees, example_employee
+from server.ctl.demo_data import Dates, as_date, employees, example_employee
 from server.ctl.demo_organizations import JOBS, ORGANIZATIONS, DemoOrganization
 
+TODAY = datetime.date(2026, 10, 15)
+FIRST_DATE, LATEST_DATE = as_date(Dates.before(TODAY).first), as_date(Dates.before(TODAY).latest)
 CATEGORIES = ("department", "job_role", "education_field")
 
 
 @pytest.fixture(scope="module")
 def rows() -> dict[str, list[Employee]]:
-    return {organization.org_id: employees(organization) for organization in ORGANIZATIONS}
+    return {organization.org_id: employees(organization, TODAY) for organization in ORGANIZATIONS}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def labelled(rows: dict[str, list[Employee]]) -> list[Employee]:
 def test_the_same_rows_come_on_every_machine() -> None:
     # Taken over the values, as protobuf bytes are not canonical; a change of the generator changes it on purpose.
     digest = hashlib.sha256()
-    for row in employees(ORGANIZATIONS[0]):
+    for row in employees(ORGANIZATIONS[0], TODAY):
         digest.update(repr([row.employee_key, [(field.name, value) for field, value in row.attributes.ListFields()]]).encode())
         digest.update(f"{row.as_of.year} {row.HasField('left_within_year')} {row.left_within_year}".encode())
     assert digest.hexdigest()[:16] == "4bd95218bdaea8f9"
