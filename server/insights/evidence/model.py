@@ -1,0 +1,97 @@
+"""Facts of one organization as the detectors and the models need them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+
+    from server.facts.model import AttributeValue
+
+EPOCH_ORDINAL = 719_163
+"""`date.toordinal()` of 1970-01-01: days of evidence are counted from there, because numbers come over the wire faster than dates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workforce:
+    """Everybody who was ever seen, by column; all sequences have the same length.
+
+    Args:
+        keys: pseudonyms, in their order.
+        first_seen: day (since 1970) of the first known state.
+        last_seen: day of the latest known state.
+        left: day of the latest exit that is not in the future; None where there is none.
+        attributes: at the latest state, by name; None where absent.
+        exits: day of every exit up to the day of the run, also of people of whom no state is known.
+
+    """
+
+    keys: Sequence[str]
+    first_seen: Sequence[int]
+    last_seen: Sequence[int]
+    left: Sequence[int | None]
+    attributes: Mapping[str, Sequence[AttributeValue | None]]
+    exits: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PayrollMonth:
+    """What a cost centre paid in a month, in one currency; `month` is year x 12 + month - 1."""
+
+    cost_centre: str
+    currency: str
+    month: int
+    cost: float
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenContract:
+    """A contract in force, with what its risk is scored by."""
+
+    contract_key: str
+    start_date: date
+    end_date: date | None
+    notice_days: int | None
+    auto_renew: bool
+    value: float
+    currency: str
+    attributes: Mapping[str, AttributeValue]
+
+
+@dataclass(frozen=True, slots=True)
+class SpendMonth:
+    """What a unit spent in a month over all categories, and its plan, in one currency; None where nothing is known."""
+
+    unit: str
+    currency: str
+    month: int
+    amount: float | None
+    budget: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TeamQuarter:
+    """Reviews of a team in a quarter; `deviation` is that of the sample, 0 for a single review."""
+
+    team: str
+    ended: date
+    people: int
+    reviews: int
+    mean: float
+    deviation: float
+    scale_max: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedContracts:
+    """Contracts that came to their end in the last twelve months, and those with a value: what benchmarks compare."""
+
+    renewed: int
+    ended: int
+    contracts: int
+    mean_value: float | None
+    currency: str

@@ -1,0 +1,157 @@
+"""All SQL that reads evidence."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Date, bindparam, text
+
+from server.facts.model import ATTRIBUTES, CONTRACT_ATTRIBUTES
+from server.insights.evidence.model import EndedContracts, OpenContract, PayrollMonth, SpendMonth, TeamQuarter, Workforce
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from server.db import ReadTx
+    from server.identity import OrgId
+
+_TODAY, _SINCE = bindparam("today", type_=Date), bindparam("since", type_=Date)
+
+# Arrays and not rows: a thousand employees are one row with an array per attribute, which is read several times as fast.
+_WORKFORCE = text(
+    f"""
+    WITH latest AS (
+        SELECT DISTINCT ON (employee_key) employee_key, as_of, min(as_of) OVER (PARTITION BY employee_key) AS first_seen,
+            {", ".join(ATTRIBUTES)}
+        FROM employees WHERE org_id = :org AND as_of <= :today ORDER BY employee_key, as_of DESC
+    ), gone AS (
+        SELECT employee_key, max(exit_date) AS exit_date FROM employee_exits
+        WHERE org_id = :org AND exit_date <= :today GROUP BY employee_key
+    )
+    SELECT coalesce(array_agg(l.employee_key), '{{}}') AS keys_,
+        array_agg(l.first_seen - DATE '1970-01-01') AS first_seen,
+        array_agg(l.as_of - DATE '1970-01-01') AS last_seen,
+        array_agg(g.exit_date - DATE '1970-01-01') AS gone,
+        ARRAY(SELECT exit_date - DATE '1970-01-01' FROM employee_exits WHERE org_id = :org AND exit_date <= :today) AS exits,
+        {", ".join(f"array_agg(l.{name}) AS {name}" for name in ATTRIBUTES)}
+    FROM latest l LEFT JOIN gone g USING (employee_key)
+    """  # noqa: S608 - names of our own columns
+).bindparams(_TODAY)
+
+_PAYROLL = text(
+    """
+    SELECT cost_centre, currency, CAST(extract(year FROM period) * 12 + extract(month FROM period) - 1 AS integer) AS month,
+        CAST(sum(gross_amount) AS float8) AS cost, count(DISTINCT employee_key) AS people
+    FROM payroll_entries WHERE org_id = :org AND period >= :since AND period <= :today
+    GROUP BY cost_centre, currency, period ORDER BY cost_centre, currency, period
+    """
+).bindparams(_TODAY, _SINCE)
+
+_CONTRACTS = text(
+    f"""
+    SELECT contract_key, start_date, end_date, CAST(value AS float8) AS value, currency, {", ".join(CONTRACT_ATTRIBUTES)}
+    FROM contracts
+    WHERE org_id = :org AND status = 'active' AND start_date <= :today AND (end_date IS NULL OR end_date >= :today)
+    ORDER BY contract_key
+    """  # noqa: S608 - names of our own columns
+).bindparams(_TODAY)
+
+_SPEND = text(
+    """
+    SELECT unit, currency, CAST(extract(year FROM period) * 12 + extract(month FROM period) - 1 AS integer) AS month,
+        CAST(sum(amount) AS float8) AS amount, CAST(sum(budget) AS float8) AS budget
+    FROM spend_entries WHERE org_id = :org AND period >= :since
+    GROUP BY unit, currency, period ORDER BY unit, currency, period
+    """
+).bindparams(_SINCE)
+
+_REVIEWS = text(
+    """
+    SELECT team, CAST(date_trunc('quarter', review_date) + INTERVAL '3 months' - INTERVAL '1 day' AS date) AS ended,
+        count(DISTINCT employee_key) AS people, count(*) AS reviews, avg(score) AS mean, coalesce(stddev_samp(score), 0) AS deviation,
+        max(scale_max) AS scale_max
+    FROM performance_reviews WHERE org_id = :org AND review_date >= :since AND review_date <= :today
+    GROUP BY team, date_trunc('quarter', review_date) ORDER BY team, 2
+    """
+).bindparams(_TODAY, _SINCE)
+
+# Of the currency with the most contracts: amounts of different ones have no mean.
+_ENDED = text(
+    """
+    WITH known AS (
+        SELECT outcome, coalesce(outcome_date, end_date) AS ended, value, currency FROM contracts
+        WHERE org_id = :org AND status <> 'draft' AND start_date <= :today
+    ), main AS (SELECT currency FROM known GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1)
+    SELECT count(*) FILTER (WHERE outcome = 'renewed' AND ended > :since AND ended <= :today) AS renewed,
+        count(*) FILTER (WHERE outcome IN ('renewed', 'lapsed', 'terminated') AND ended > :since AND ended <= :today) AS ended,
+        count(*) FILTER (WHERE currency = (SELECT currency FROM main)) AS contracts,
+        CAST(avg(value) FILTER (WHERE currency = (SELECT currency FROM main)) AS float8) AS mean_value,
+        coalesce((SELECT currency FROM main), '') AS currency
+    FROM known
+    """
+).bindparams(_TODAY, _SINCE)
+
+_PAYROLL_YEARS = 4
+_SPEND_YEARS = 5
+_REVIEW_YEARS = 2
+
+
+async def workforce(tx: ReadTx, org: OrgId, today: date) -> Workforce:
+    """Return everybody ever seen, at their latest state up to `today`."""
+    row = await tx.one(_WORKFORCE, {"org": org, "today": today})
+    return Workforce(
+        keys=row.keys_,
+        first_seen=row.first_seen or (),
+        last_seen=row.last_seen or (),
+        left=row.gone or (),
+        attributes={name: row[name] or () for name in ATTRIBUTES},
+        exits=row.exits,
+    )
+
+
+async def payroll(tx: ReadTx, org: OrgId, today: date) -> Sequence[PayrollMonth]:
+    """Return the cost of every cost centre and month of the last four years, in order."""
+    rows = await tx.all(_PAYROLL, {"org": org, "today": today, "since": _years_before(today, _PAYROLL_YEARS)})
+    return [PayrollMonth(row.cost_centre, row.currency, row.month, row.cost, row.people) for row in rows]
+
+
+async def open_contracts(tx: ReadTx, org: OrgId, today: date) -> Sequence[OpenContract]:
+    """Return the contracts in force."""
+    rows = await tx.all(_CONTRACTS, {"org": org, "today": today})
+    return [
+        OpenContract(
+            contract_key=row.contract_key,
+            start_date=row.start_date,
+            end_date=row.end_date,
+            notice_days=row.notice_days,
+            auto_renew=bool(row.auto_renew),
+            value=row.value,
+            currency=row.currency,
+            attributes={name: row[name] for name in CONTRACT_ATTRIBUTES if row[name] is not None},
+        )
+        for row in rows
+    ]
+
+
+async def spend(tx: ReadTx, org: OrgId, today: date) -> Sequence[SpendMonth]:
+    """Return spend and plan of every unit and month since five years ago, plans of the future included."""
+    rows = await tx.all(_SPEND, {"org": org, "since": _years_before(today, _SPEND_YEARS)})
+    return [SpendMonth(row.unit, row.currency, row.month, row.amount, row.budget) for row in rows]
+
+
+async def team_reviews(tx: ReadTx, org: OrgId, today: date) -> Sequence[TeamQuarter]:
+    """Return the reviews of every team and quarter of the last two years, in order."""
+    rows = await tx.all(_REVIEWS, {"org": org, "today": today, "since": _years_before(today, _REVIEW_YEARS)})
+    return [TeamQuarter(row.team, row.ended, row.people, row.reviews, row.mean, row.deviation, row.scale_max) for row in rows]
+
+
+async def ended_contracts(tx: ReadTx, org: OrgId, today: date) -> EndedContracts:
+    """Return how the contracts of the last twelve months ended."""
+    row = await tx.one(_ENDED, {"org": org, "today": today, "since": _years_before(today, 1)})
+    return EndedContracts(row.renewed, row.ended, row.contracts, row.mean_value, row.currency)
+
+
+def _years_before(day: date, years: int) -> date:
+    """First day of the month so many years before."""
+    return date(day.year - years, day.month, 1)
