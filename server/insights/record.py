@@ -65,7 +65,7 @@ async def record(tx: Tx, org: OrgId, findings: Sequence[Finding], ids: Sequence[
         run: who records.
 
     """
-    now = await store.begin(tx, org)
+    now = await store.take_turn(tx, org)
     await retire(tx, org)
     by_fingerprint = {finding.fingerprint: insight_id for finding, insight_id in zip(findings, ids, strict=True)}
     distinct = worst_of_each(findings)

@@ -30,7 +30,7 @@ _LOCK = 3
 """First number of the advisory lock of one organization's runs; the second is a hash of its name."""
 
 _MOMENT = DateTime(timezone=True)
-_BEGIN = text("SELECT pg_advisory_xact_lock(:lock, hashtext(:org)), analytics_now() AS now")
+_TAKE_TURN = text("SELECT pg_advisory_xact_lock(:lock, hashtext(:org)), analytics_now() AS now")
 
 # Locked in one order, whatever order the findings came in; and no stronger than needed, so that views may be noted meanwhile.
 _STANDING = text(
@@ -164,9 +164,9 @@ class Dismissed:
     viewed: bool
 
 
-async def begin(tx: Tx, org: OrgId) -> datetime:
+async def take_turn(tx: Tx, org: OrgId) -> datetime:
     """Wait until no other run of the organization writes insights; returns the present instant."""
-    row = await tx.one(_BEGIN, {"lock": _LOCK, "org": org})
+    row = await tx.one(_TAKE_TURN, {"lock": _LOCK, "org": org})
     now: datetime = row.now
     return now
 

@@ -24,7 +24,7 @@ async def withdraw(tx: Tx, org: OrgId, types: Collection[InsightType], kept_fing
     For a run that looked at everything and ended well: what it did not find is not so any more, for example because a payroll
     month was corrected. A dismissed insight stays what it is. One that is found again later comes back unviewed.
     """
-    now = await store.begin(tx, org)
+    now = await store.take_turn(tx, org)
     gone = await store.withdraw(tx, org, sorted(types), list(kept_fingerprints), now)
     told = [InsightUpdated(one.insight_id, one.category, one.insight_type, one.fingerprint, one.revision) for one in gone]
     await events.append_all(tx, [Told(org, event, cause) for event in told])
