@@ -48,9 +48,9 @@ async def calls(service: Service) -> list[Row | Skipped]:
     with process(service.made, "bench.bare_server", {bare_server.ORG: ORG, bare_server.URL: service.made.admin_url}) as bare:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{bare.port}") as channel:
             assert await service.on(channel, ORG).job(job_id) == await tenant.job(job_id), "the bare handler answers something else"
-        bare_read = partial(_load, service, None, bare.port, "GetPredictionJob", read)
+        bare_read = partial(load, service, None, bare.port, "GetPredictionJob", read)
         return [
-            _row(await in_turns(ROUNDS, partial(_load, service, tenant, service.server.port, method, message), bare_read), name)
+            _row(await in_turns(ROUNDS, partial(load, service, tenant, service.server.port, method, message), bare_read), name)
             for name, method, message in zip(names, ("RequestPrediction", "GetPredictionJob"), (request(SEED), read), strict=True)
         ]
 
@@ -76,7 +76,7 @@ async def _ok(service: Service, method: str) -> int:
     return next((int(float(line.rpartition(" ")[2])) for line in page.splitlines() if line.startswith(wanted)), 0)
 
 
-async def _load(service: Service, tenant: Tenant | None, port: int, method: str, message: Message) -> float:
+async def load(service: Service, tenant: Tenant | None, port: int, method: str, message: Message) -> float:
     """Let h2load call; returns calls per second. All must have succeeded, which HTTP 200 alone does not say."""
     number = service.some(CALLS // 100) * 100
     frame = service.made.folder / f"{method}.bin"

@@ -16,6 +16,7 @@ UserId = NewType("UserId", str)
 JobId = NewType("JobId", UUID)
 ModelId = NewType("ModelId", UUID)
 RunId = NewType("RunId", UUID)
+InsightId = NewType("InsightId", UUID)
 RequestId = NewType("RequestId", str)
 
 

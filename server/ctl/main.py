@@ -8,6 +8,7 @@ from server.ctl import (
     demo,
     facts,
     import_employees,
+    insights,
     jobs,
     login,
     models,
@@ -69,6 +70,7 @@ app.command("runs")(runs.runs)
 app.command("run")(runs.run)
 app.command("info")(runs.info)
 app.command("queue")(queue.queue)
+app.add_typer(insights.app, name="insights")
 app.add_typer(facts.app, name="facts")
 app.add_typer(tenant.profile_app, name="profile")
 app.add_typer(tenant.switches_app, name="switches")

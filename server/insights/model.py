@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import date, datetime
+
+    from server.identity import InsightId
 
     # Parsed JSON of our own making: numbers, texts, lists and objects of them.
     Json = Mapping[str, object]
+
+CONFIDENCE_DECIMALS = 3
+MOST_DEPTH = 16
+MOST_NODES = 10_000
+LARGEST_INTEGER = 2**53
+"""What a JSON number holds exactly everywhere."""
 
 
 class Category(StrEnum):
@@ -90,6 +100,10 @@ class Finding:
         expires_at: when it is no longer shown unless found again.
         provenance: where it comes from.
 
+    Raises:
+        ValueError: a number is not finite or out of its range, a time has no zone, or the data points are no plain JSON or
+            more than a client takes.
+
     """
 
     insight_type: InsightType
@@ -103,6 +117,21 @@ class Finding:
     expires_at: datetime
     provenance: Provenance
 
+    def __post_init__(self) -> None:
+        """Refuse what could not be stored or shown."""
+        if not 0.0 <= self.confidence <= 1.0:
+            raise _nonsense(self, f"confidence {self.confidence} is not within 0 to 1")
+        if not math.isfinite(self.severity):
+            raise _nonsense(self, f"severity {self.severity} is not finite")
+        if self.expires_at.tzinfo is None:
+            raise _nonsense(self, "expires_at has no time zone")
+        if (nodes := _nodes(self.data_points, MOST_DEPTH)) > MOST_NODES:
+            raise _nonsense(self, f"data_points have {nodes} parts, {MOST_NODES} are allowed")
+        texts = [self.title, self.description, self.provenance.detector, self.provenance.model_type, self.provenance.model_version]
+        texts += [text for action in self.actions for text in (action.action, action.estimated_impact, action.resource_url)]
+        if any("\0" in text for text in texts):
+            raise _nonsense(self, "a text has a NUL character")
+
     @property
     def category(self) -> Category:
         """Whom it concerns."""
@@ -112,3 +141,62 @@ class Finding:
     def fingerprint(self) -> bytes:
         """32 bytes by which a later run finds the same insight again."""
         return hashlib.sha256(f"{self.insight_type}\x00{self.subject}".encode()).digest()
+
+    @property
+    def shown_confidence(self) -> float:
+        """The confidence as callers see and filter it."""
+        return round(self.confidence, CONFIDENCE_DECIMALS)
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes that change with what the finding says: not with its expiry, and not with the facts' newest date."""
+        says = [self.title, self.description, self.shown_confidence, self.severity, self.data_points]
+        says += [[action.action, action.priority, action.estimated_impact, action.resource_url] for action in self.actions]
+        return hashlib.sha256(json.dumps(says, sort_keys=True, allow_nan=False).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """A finding as it is stored while it is active: what its message is made of."""
+
+    insight_id: InsightId
+    finding: Finding
+    created_at: datetime
+    updated_at: datetime
+    reopened_at: datetime | None
+    revision: int
+
+
+Encode: TypeAlias = Callable[[Insight], bytes]
+"""Makes the message of an insight, without what differs from caller to caller; the edges have the contract's form of it."""
+
+
+def _nonsense(finding: Finding, fault: str) -> ValueError:
+    """The subject is left out: it may name somebody's department, and the text of an error is logged."""
+    return ValueError(f"{finding.insight_type}: {fault}")
+
+
+def _nodes(value: object, depth: int) -> int:
+    """Count the parts of plain JSON."""
+    if depth < 0:
+        msg = f"data_points are nested more than {MOST_DEPTH} deep"
+        raise ValueError(msg)
+    match value:
+        case str():
+            plain = "\0" not in value
+        case bool() | None:
+            plain = True
+        case int():
+            plain = abs(value) <= LARGEST_INTEGER
+        case float():
+            plain = math.isfinite(value)
+        case list() | tuple():
+            return 1 + sum(_nodes(item, depth - 1) for item in value)
+        case Mapping() if all(isinstance(key, str) and "\0" not in key for key in value):
+            return 1 + sum(_nodes(item, depth - 1) for item in value.values())
+        case _:
+            plain = False
+    if not plain:
+        msg = f"data_points hold a value of type {type(value).__name__} that is no plain JSON"
+        raise ValueError(msg)
+    return 1

@@ -48,6 +48,8 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         *(("dispatch", "prediction_starts", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
         *(("dispatch", "prediction_turns", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("dispatch", "prediction_backlog", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *(("app", "insights", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
+        *(("app", "insight_views", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
         ("trainer", "pooled_turnover_rows", "SELECT", ("*",)),
         *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
@@ -57,7 +59,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
 TENANT_TABLES = (
     *FACTS,
     *("audit_entries", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
-    *("outbox", "prediction_turns", "tenant_switches"),
+    *("outbox", "prediction_turns", "tenant_switches", "insights", "insight_views"),
 )
 
 # (table, policy, role, using, with check)

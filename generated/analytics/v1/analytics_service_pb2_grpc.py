@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from analytics.v1 import insights_pb2 as analytics_dot_v1_dot_insights__pb2
 from analytics.v1 import models_pb2 as analytics_dot_v1_dot_models__pb2
 from analytics.v1 import predictions_pb2 as analytics_dot_v1_dot_predictions__pb2
 
@@ -27,8 +28,8 @@ if _version_not_supported:
 
 
 class AnalyticsServiceStub:
-    """Predictions and the models behind them. The organization is that of the credential; ids of another organization
-    answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
+    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
 
@@ -73,11 +74,31 @@ class AnalyticsServiceStub:
                 request_serializer=analytics_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=analytics_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.GetInsights = channel.unary_unary(
+                '/analytics.v1.AnalyticsService/GetInsights',
+                request_serializer=analytics_dot_v1_dot_insights__pb2.GetInsightsRequest.SerializeToString,
+                response_deserializer=analytics_dot_v1_dot_insights__pb2.GetInsightsResponse.FromString,
+                _registered_method=True)
+        self.GetInsight = channel.unary_unary(
+                '/analytics.v1.AnalyticsService/GetInsight',
+                request_serializer=analytics_dot_v1_dot_insights__pb2.GetInsightRequest.SerializeToString,
+                response_deserializer=analytics_dot_v1_dot_insights__pb2.GetInsightResponse.FromString,
+                _registered_method=True)
+        self.MarkInsightsViewed = channel.unary_unary(
+                '/analytics.v1.AnalyticsService/MarkInsightsViewed',
+                request_serializer=analytics_dot_v1_dot_insights__pb2.MarkInsightsViewedRequest.SerializeToString,
+                response_deserializer=analytics_dot_v1_dot_insights__pb2.MarkInsightsViewedResponse.FromString,
+                _registered_method=True)
+        self.DismissInsight = channel.unary_unary(
+                '/analytics.v1.AnalyticsService/DismissInsight',
+                request_serializer=analytics_dot_v1_dot_insights__pb2.DismissInsightRequest.SerializeToString,
+                response_deserializer=analytics_dot_v1_dot_insights__pb2.DismissInsightResponse.FromString,
+                _registered_method=True)
 
 
 class AnalyticsServiceServicer:
-    """Predictions and the models behind them. The organization is that of the credential; ids of another organization
-    answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
+    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
 
@@ -147,6 +168,41 @@ class AnalyticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetInsights(self, request, context):
+        """Lists the organization's active insights, newest first: neither dismissed nor expired ones. Roles: viewer, analyst,
+        admin, owner. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetInsight(self, request, context):
+        """Reads an insight while it is active. Roles: viewer, analyst, admin, owner. Errors: NOT_FOUND (INSIGHT_NOT_FOUND: there
+        is none, or it was dismissed or has expired).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MarkInsightsViewed(self, request, context):
+        """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Repeating it
+        changes nothing. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
+        analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE), NOT_FOUND (INSIGHT_NOT_FOUND: names the first
+        unknown id).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DismissInsight(self, request, context):
+        """Dismisses an insight for the whole organization. Audited. It comes back only when a later run finds it clearly worse
+        (by a tenth). Dismissing a dismissed insight answers the same, and leaves no second audit entry. Roles: analyst, admin,
+        owner. Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), NOT_FOUND (INSIGHT_NOT_FOUND: there is none, or it has expired).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalyticsServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -185,6 +241,26 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     request_deserializer=analytics_dot_v1_dot_models__pb2.ListModelsRequest.FromString,
                     response_serializer=analytics_dot_v1_dot_models__pb2.ListModelsResponse.SerializeToString,
             ),
+            'GetInsights': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInsights,
+                    request_deserializer=analytics_dot_v1_dot_insights__pb2.GetInsightsRequest.FromString,
+                    response_serializer=analytics_dot_v1_dot_insights__pb2.GetInsightsResponse.SerializeToString,
+            ),
+            'GetInsight': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInsight,
+                    request_deserializer=analytics_dot_v1_dot_insights__pb2.GetInsightRequest.FromString,
+                    response_serializer=analytics_dot_v1_dot_insights__pb2.GetInsightResponse.SerializeToString,
+            ),
+            'MarkInsightsViewed': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkInsightsViewed,
+                    request_deserializer=analytics_dot_v1_dot_insights__pb2.MarkInsightsViewedRequest.FromString,
+                    response_serializer=analytics_dot_v1_dot_insights__pb2.MarkInsightsViewedResponse.SerializeToString,
+            ),
+            'DismissInsight': grpc.unary_unary_rpc_method_handler(
+                    servicer.DismissInsight,
+                    request_deserializer=analytics_dot_v1_dot_insights__pb2.DismissInsightRequest.FromString,
+                    response_serializer=analytics_dot_v1_dot_insights__pb2.DismissInsightResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'analytics.v1.AnalyticsService', rpc_method_handlers)
@@ -194,8 +270,8 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalyticsService:
-    """Predictions and the models behind them. The organization is that of the credential; ids of another organization
-    answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
+    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
 
@@ -378,6 +454,114 @@ class AnalyticsService:
             '/analytics.v1.AnalyticsService/ListModels',
             analytics_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
             analytics_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetInsights(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analytics.v1.AnalyticsService/GetInsights',
+            analytics_dot_v1_dot_insights__pb2.GetInsightsRequest.SerializeToString,
+            analytics_dot_v1_dot_insights__pb2.GetInsightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetInsight(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analytics.v1.AnalyticsService/GetInsight',
+            analytics_dot_v1_dot_insights__pb2.GetInsightRequest.SerializeToString,
+            analytics_dot_v1_dot_insights__pb2.GetInsightResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkInsightsViewed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analytics.v1.AnalyticsService/MarkInsightsViewed',
+            analytics_dot_v1_dot_insights__pb2.MarkInsightsViewedRequest.SerializeToString,
+            analytics_dot_v1_dot_insights__pb2.MarkInsightsViewedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DismissInsight(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analytics.v1.AnalyticsService/DismissInsight',
+            analytics_dot_v1_dot_insights__pb2.DismissInsightRequest.SerializeToString,
+            analytics_dot_v1_dot_insights__pb2.DismissInsightResponse.FromString,
             options,
             channel_credentials,
             insecure,

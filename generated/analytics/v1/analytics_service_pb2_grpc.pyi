@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from analytics.v1 import insights_pb2 as _insights_pb2
 from analytics.v1 import models_pb2 as _models_pb2
 from analytics.v1 import predictions_pb2 as _predictions_pb2
 from collections import abc as _abc
@@ -28,8 +29,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnalyticsServiceStub:
-    """Predictions and the models behind them. The organization is that of the credential; ids of another organization
-    answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
+    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
 
@@ -75,11 +76,30 @@ class AnalyticsServiceStub:
     """Lists the shared model versions with their metrics, newest first. Roles: admin, owner. Errors: INVALID_ARGUMENT
     (PAGE_TOKEN_INVALID).
     """
+    GetInsights: _grpc.UnaryUnaryMultiCallable[_insights_pb2.GetInsightsRequest, _insights_pb2.GetInsightsResponse]
+    """Lists the organization's active insights, newest first: neither dismissed nor expired ones. Roles: viewer, analyst,
+    admin, owner. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    GetInsight: _grpc.UnaryUnaryMultiCallable[_insights_pb2.GetInsightRequest, _insights_pb2.GetInsightResponse]
+    """Reads an insight while it is active. Roles: viewer, analyst, admin, owner. Errors: NOT_FOUND (INSIGHT_NOT_FOUND: there
+    is none, or it was dismissed or has expired).
+    """
+    MarkInsightsViewed: _grpc.UnaryUnaryMultiCallable[_insights_pb2.MarkInsightsViewedRequest, _insights_pb2.MarkInsightsViewedResponse]
+    """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Repeating it
+    changes nothing. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
+    analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE), NOT_FOUND (INSIGHT_NOT_FOUND: names the first
+    unknown id).
+    """
+    DismissInsight: _grpc.UnaryUnaryMultiCallable[_insights_pb2.DismissInsightRequest, _insights_pb2.DismissInsightResponse]
+    """Dismisses an insight for the whole organization. Audited. It comes back only when a later run finds it clearly worse
+    (by a tenth). Dismissing a dismissed insight answers the same, and leaves no second audit entry. Roles: analyst, admin,
+    owner. Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), NOT_FOUND (INSIGHT_NOT_FOUND: there is none, or it has expired).
+    """
 
 @_typing.type_check_only
 class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
-    """Predictions and the models behind them. The organization is that of the credential; ids of another organization
-    answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
+    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
 
@@ -122,10 +142,29 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     """Lists the shared model versions with their metrics, newest first. Roles: admin, owner. Errors: INVALID_ARGUMENT
     (PAGE_TOKEN_INVALID).
     """
+    GetInsights: _aio.UnaryUnaryMultiCallable[_insights_pb2.GetInsightsRequest, _insights_pb2.GetInsightsResponse]  # type: ignore[assignment]
+    """Lists the organization's active insights, newest first: neither dismissed nor expired ones. Roles: viewer, analyst,
+    admin, owner. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    GetInsight: _aio.UnaryUnaryMultiCallable[_insights_pb2.GetInsightRequest, _insights_pb2.GetInsightResponse]  # type: ignore[assignment]
+    """Reads an insight while it is active. Roles: viewer, analyst, admin, owner. Errors: NOT_FOUND (INSIGHT_NOT_FOUND: there
+    is none, or it was dismissed or has expired).
+    """
+    MarkInsightsViewed: _aio.UnaryUnaryMultiCallable[_insights_pb2.MarkInsightsViewedRequest, _insights_pb2.MarkInsightsViewedResponse]  # type: ignore[assignment]
+    """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Repeating it
+    changes nothing. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
+    analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE), NOT_FOUND (INSIGHT_NOT_FOUND: names the first
+    unknown id).
+    """
+    DismissInsight: _aio.UnaryUnaryMultiCallable[_insights_pb2.DismissInsightRequest, _insights_pb2.DismissInsightResponse]  # type: ignore[assignment]
+    """Dismisses an insight for the whole organization. Audited. It comes back only when a later run finds it clearly worse
+    (by a tenth). Dismissing a dismissed insight answers the same, and leaves no second audit entry. Roles: analyst, admin,
+    owner. Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), NOT_FOUND (INSIGHT_NOT_FOUND: there is none, or it has expired).
+    """
 
 class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Predictions and the models behind them. The organization is that of the credential; ids of another organization
-    answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
+    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
 
@@ -207,6 +246,49 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_models_pb2.ListModelsResponse, _abc.Awaitable[_models_pb2.ListModelsResponse]]:
         """Lists the shared model versions with their metrics, newest first. Roles: admin, owner. Errors: INVALID_ARGUMENT
         (PAGE_TOKEN_INVALID).
+        """
+
+    @_abc_1.abstractmethod
+    def GetInsights(
+        self,
+        request: _insights_pb2.GetInsightsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insights_pb2.GetInsightsResponse, _abc.Awaitable[_insights_pb2.GetInsightsResponse]]:
+        """Lists the organization's active insights, newest first: neither dismissed nor expired ones. Roles: viewer, analyst,
+        admin, owner. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+
+    @_abc_1.abstractmethod
+    def GetInsight(
+        self,
+        request: _insights_pb2.GetInsightRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insights_pb2.GetInsightResponse, _abc.Awaitable[_insights_pb2.GetInsightResponse]]:
+        """Reads an insight while it is active. Roles: viewer, analyst, admin, owner. Errors: NOT_FOUND (INSIGHT_NOT_FOUND: there
+        is none, or it was dismissed or has expired).
+        """
+
+    @_abc_1.abstractmethod
+    def MarkInsightsViewed(
+        self,
+        request: _insights_pb2.MarkInsightsViewedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insights_pb2.MarkInsightsViewedResponse, _abc.Awaitable[_insights_pb2.MarkInsightsViewedResponse]]:
+        """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Repeating it
+        changes nothing. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
+        analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE), NOT_FOUND (INSIGHT_NOT_FOUND: names the first
+        unknown id).
+        """
+
+    @_abc_1.abstractmethod
+    def DismissInsight(
+        self,
+        request: _insights_pb2.DismissInsightRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_insights_pb2.DismissInsightResponse, _abc.Awaitable[_insights_pb2.DismissInsightResponse]]:
+        """Dismisses an insight for the whole organization. Audited. It comes back only when a later run finds it clearly worse
+        (by a tenth). Dismissing a dismissed insight answers the same, and leaves no second audit entry. Roles: analyst, admin,
+        owner. Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), NOT_FOUND (INSIGHT_NOT_FOUND: there is none, or it has expired).
         """
 
 def add_AnalyticsServiceServicer_to_server(servicer: AnalyticsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -75,7 +75,7 @@ class SpendMonth:
 
 @dataclass(frozen=True, slots=True)
 class TeamQuarter:
-    """Reviews of a team in a quarter; `deviation` is that of the sample, 0 for a single review."""
+    """Reviews of a team in three complete months; `deviation` is that of the sample, 0 for a single review."""
 
     team: str
     ended: date
@@ -88,10 +88,28 @@ class TeamQuarter:
 
 @dataclass(frozen=True, slots=True)
 class EndedContracts:
-    """Contracts that came to their end in the last twelve months, and those with a value: what benchmarks compare."""
+    """Contracts of the last twelve months that were renewed or could have been."""
 
     renewed: int
     ended: int
-    contracts: int
-    mean_value: float | None
-    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The latest score of everybody reviewed in the last twelve months, brought to a scale up to 5; no mean without people."""
+
+    people: int
+    mean: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that one organization's night is computed from."""
+
+    workforce: Workforce
+    payroll: Sequence[PayrollMonth]
+    contracts: Sequence[OpenContract]
+    ended: EndedContracts
+    spend: Sequence[SpendMonth]
+    reviews: Sequence[TeamQuarter]
+    scores: Scores

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Date, bindparam, text
 
 from server.facts.model import ATTRIBUTES, CONTRACT_ATTRIBUTES
-from server.insights.evidence.model import EndedContracts, OpenContract, PayrollMonth, SpendMonth, TeamQuarter, Workforce
+from server.insights.evidence.model import EndedContracts, Evidence, OpenContract, PayrollMonth, Scores, SpendMonth, TeamQuarter, Workforce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,35 +66,55 @@ _SPEND = text(
     """
 ).bindparams(_SINCE)
 
+# Quarters that end with the last complete month, whenever that is: what is newest is judged as soon as its month is over.
 _REVIEWS = text(
     """
-    SELECT team, CAST(date_trunc('quarter', review_date) + INTERVAL '3 months' - INTERVAL '1 day' AS date) AS ended,
-        count(DISTINCT employee_key) AS people, count(*) AS reviews, avg(score) AS mean, coalesce(stddev_samp(score), 0) AS deviation,
-        max(scale_max) AS scale_max
-    FROM performance_reviews WHERE org_id = :org AND review_date >= :since AND review_date <= :today
-    GROUP BY team, date_trunc('quarter', review_date) ORDER BY team, 2
+    SELECT team, CAST(:ended - make_interval(months => 3 * back) AS date) AS before, count(DISTINCT employee_key) AS people,
+        count(*) AS reviews, avg(score) AS mean, coalesce(stddev_samp(score), 0) AS deviation, max(scale_max) AS scale_max
+    FROM (
+        SELECT team, employee_key, score, scale_max,
+            CAST(extract(year FROM age(:ended, date_trunc('month', review_date) + INTERVAL '1 month')) * 4
+                + div(extract(month FROM age(:ended, date_trunc('month', review_date) + INTERVAL '1 month')), 3) AS integer) AS back
+        FROM performance_reviews WHERE org_id = :org AND review_date >= :since AND review_date < :ended
+    ) r GROUP BY team, back ORDER BY team, back DESC
+    """
+).bindparams(bindparam("ended", type_=Date), _SINCE)
+
+_SCORES = text(
+    """
+    SELECT count(*) AS people, avg(least(greatest(score * 5 / scale_max, 1), 5)) AS mean FROM (
+        SELECT DISTINCT ON (employee_key) score, scale_max FROM performance_reviews
+        WHERE org_id = :org AND scale_max IS NOT NULL AND review_date >= :since AND review_date <= :today
+        ORDER BY employee_key, review_date DESC
+    ) latest
     """
 ).bindparams(_TODAY, _SINCE)
 
-# Of the currency with the most contracts: amounts of different ones have no mean.
 _ENDED = text(
     """
-    WITH known AS (
-        SELECT outcome, coalesce(outcome_date, end_date) AS ended, value, currency FROM contracts
-        WHERE org_id = :org AND status <> 'draft' AND start_date <= :today
-    ), main AS (SELECT currency FROM known GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1)
-    SELECT count(*) FILTER (WHERE outcome = 'renewed' AND ended > :since AND ended <= :today) AS renewed,
-        count(*) FILTER (WHERE outcome IN ('renewed', 'lapsed', 'terminated') AND ended > :since AND ended <= :today) AS ended,
-        count(*) FILTER (WHERE currency = (SELECT currency FROM main)) AS contracts,
-        CAST(avg(value) FILTER (WHERE currency = (SELECT currency FROM main)) AS float8) AS mean_value,
-        coalesce((SELECT currency FROM main), '') AS currency
-    FROM known
+    SELECT count(*) FILTER (WHERE outcome = 'renewed') AS renewed, count(*) AS ended FROM contracts
+    WHERE org_id = :org AND outcome IN ('renewed', 'lapsed', 'terminated')
+        AND coalesce(outcome_date, end_date) > :since AND coalesce(outcome_date, end_date) <= :today
     """
 ).bindparams(_TODAY, _SINCE)
 
+_DAY = timedelta(days=1)
 _PAYROLL_YEARS = 4
 _SPEND_YEARS = 5
 _REVIEW_YEARS = 2
+
+
+async def evidence(tx: ReadTx, org: OrgId, today: date) -> Evidence:
+    """Return everything that is known of an organization up to `today`."""
+    return Evidence(
+        workforce=await workforce(tx, org, today),
+        payroll=await payroll(tx, org, today),
+        contracts=await open_contracts(tx, org, today),
+        ended=await ended_contracts(tx, org, today),
+        spend=await spend(tx, org, today),
+        reviews=await team_reviews(tx, org, today),
+        scores=await latest_scores(tx, org, today),
+    )
 
 
 async def workforce(tx: ReadTx, org: OrgId, today: date) -> Workforce:
@@ -141,15 +161,22 @@ async def spend(tx: ReadTx, org: OrgId, today: date) -> Sequence[SpendMonth]:
 
 
 async def team_reviews(tx: ReadTx, org: OrgId, today: date) -> Sequence[TeamQuarter]:
-    """Return the reviews of every team and quarter of the last two years, in order."""
-    rows = await tx.all(_REVIEWS, {"org": org, "today": today, "since": _years_before(today, _REVIEW_YEARS)})
-    return [TeamQuarter(row.team, row.ended, row.people, row.reviews, row.mean, row.deviation, row.scale_max) for row in rows]
+    """Return the reviews of every team by quarters of complete months, two years back, oldest first within a team."""
+    ended = today.replace(day=1)
+    rows = await tx.all(_REVIEWS, {"org": org, "ended": ended, "since": _years_before(today, _REVIEW_YEARS)})
+    return [TeamQuarter(row.team, row.before - _DAY, row.people, row.reviews, row.mean, row.deviation, row.scale_max) for row in rows]
+
+
+async def latest_scores(tx: ReadTx, org: OrgId, today: date) -> Scores:
+    """Return the mean of everybody's latest score of the last twelve months, brought to a scale up to 5."""
+    row = await tx.one(_SCORES, {"org": org, "today": today, "since": _years_before(today, 1)})
+    return Scores(row.people, row.mean)
 
 
 async def ended_contracts(tx: ReadTx, org: OrgId, today: date) -> EndedContracts:
-    """Return how the contracts of the last twelve months ended."""
+    """Return how the contracts of the last twelve months ended, as far as they could have been renewed."""
     row = await tx.one(_ENDED, {"org": org, "today": today, "since": _years_before(today, 1)})
-    return EndedContracts(row.renewed, row.ended, row.contracts, row.mean_value, row.currency)
+    return EndedContracts(row.renewed, row.ended)
 
 
 def _years_before(day: date, years: int) -> date:

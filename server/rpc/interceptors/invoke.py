@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from server.rpc.call import Call
+from server.rpc.ready import Ready
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -41,10 +42,10 @@ def invoke(method: Method, rails: Rails, handler: object) -> Stage:
 
 
 # The types of request and response differ per RPC and are known to the contract only, hence Any.
-def _single(method: Method, rails: Rails, handler: Callable[[Any, Call], Awaitable[Message]]) -> Stage:
+def _single(method: Method, rails: Rails, handler: Callable[[Any, Call], Awaitable[Message | Ready[Any]]]) -> Stage:
     async def invoked(exchange: Exchange) -> None:
         response = await handler(exchange.request, _call(method, rails, exchange))
-        exchange.response = response.SerializeToString()
+        exchange.response = response.content if isinstance(response, Ready) else response.SerializeToString()
 
     return invoked
 
