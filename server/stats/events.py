@@ -163,4 +163,4 @@ def _forward(values: Numbers, base: Numbers, penalty: Numbers, candidates: Candi
 
 def _inverse(design: Numbers, penalty: Numbers) -> Numbers:
     """Inverse of the penalized cross products; the pull of `_SINGULAR` decides what the months do not."""
-    return np.linalg.inv(design.T @ design + np.diag(penalty + _SINGULAR))
+    return np.asarray(np.linalg.inv(design.T @ design + np.diag(penalty + _SINGULAR)), dtype=np.float64)

@@ -4,7 +4,8 @@ The months before are taken apart into a level, a straight trend, a season in on
 height for each calendar month), level shifts and one-off events (`server.stats.events`). The form is chosen by the
 corrected Akaike criterion (Hurvich & Tsai 1989), which asks more of a form with more parameters when months are few. The
 month that is judged takes no part in any of it, so that a spike cannot hide itself. Its score is the residual over its own
-standard error, the externally studentized residual of regression (Cook & Weisberg 1982, section 2.2.1).
+standard error, the externally studentized residual of regression (Cook & Weisberg 1982, section 2.2.1), put as the normal
+score that is as rare.
 
 An unusual month is explained, and then judged anew against the explanation, when the month before it already stood out
 (the level has shifted: only its first month is news) or the same month a year before did (a season with one year to show).
@@ -23,6 +24,7 @@ import numpy as np
 
 from server.stats import events
 from server.stats.events import Candidates, Fit
+from server.stats.normal import from_student
 from server.stats.robust import Numbers, median
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ WINDOW = 48
 """Months looked back at most; a trend is straight only for so long."""
 
 UNUSUAL = 3.0
-"""Score from which a month is unusual: the cut-off for modified z-scores of Iglewicz & Hoaglin (1993)."""
+"""Score from which a month is unusual: one ordinary month in 370 (Shewhart 1931). The score allows for how little is known,
+so that the rate holds for short histories too."""
 
 FLOOR_SHARE = 0.005
 """Least sigma as a share of the median absolute month: no smaller movement of a month is worth a word."""
@@ -47,7 +50,6 @@ RANGE = 2.0
 _WAVE_FROM = 15
 _HEIGHTS_FROM = 24
 _STOOD_OUT = 2
-_NO_EFFECT = 1e-9
 
 
 class Season(StrEnum):
@@ -92,7 +94,7 @@ class Judgement:
         high: upper end of it; about 95 % of ordinary months are inside.
         residual: value - expected.
         sigma: robust standard deviation of an ordinary month, above 0.
-        score: residual in standard errors of the prediction.
+        score: residual in standard errors of the prediction, as a normal score; negative below the expectation.
         history: months it was judged against.
         season: form of the season.
         explanation: what the expectation already allows for.
@@ -110,6 +112,12 @@ class Judgement:
     history: int
     season: Season
     explanation: Explanation
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the figures can be reckoned with: none is too large for a float, and sigma is not too small for one."""
+        figures = (self.value, self.expected, self.low, self.high, self.residual, self.score)
+        return all(math.isfinite(figure) for figure in figures) and 0 < self.sigma < math.inf
 
     @property
     def is_unusual(self) -> bool:
@@ -156,9 +164,10 @@ def judge(series: MonthlySeries, month: int) -> Judgement | None:
     """
     place = month - series.first
     value = series.values[place] if 0 <= place < len(series.values) else None
-    start = max(0, place - WINDOW)
-    known = [(place - before, seen) for before in range(start, place) if (seen := series.values[before]) is not None] if value is not None else []
-    if value is None or len(known) < FEWEST_MONTHS:
+    if value is None:
+        return None
+    known = [(place - before, seen) for before in range(max(0, place - WINDOW), place) if (seen := series.values[before]) is not None]
+    if len(known) < FEWEST_MONTHS:
         return None
     history = np.array([seen for _, seen in known])
     scale = float(np.max(np.abs(history)))
@@ -169,10 +178,20 @@ def judge(series: MonthlySeries, month: int) -> Judgement | None:
     found = _judge(past, value / scale, month % 12)
     error = past.sigma * math.sqrt(found.variance)
     residual = value / scale - found.expected
-    figures = [scale * figure for figure in (found.expected, found.expected - RANGE * error, found.expected + RANGE * error, residual, past.sigma)]
-    if not all(math.isfinite(figure) for figure in figures):
-        return None
-    return Judgement(month, value, *figures, _as_normal(residual / error, past.fit.free), len(known), past.season, found.explanation)
+    judgement = Judgement(
+        month=month,
+        value=value,
+        expected=scale * found.expected,
+        low=scale * (found.expected - RANGE * error),
+        high=scale * (found.expected + RANGE * error),
+        residual=scale * residual,
+        sigma=scale * past.sigma,
+        score=from_student(residual / error, past.fit.free),
+        history=len(known),
+        season=past.season,
+        explanation=found.explanation,
+    )
+    return judgement if judgement.is_finite else None
 
 
 def judge_all(series: MonthlySeries) -> list[Judgement]:
@@ -197,13 +216,6 @@ def _past(times: Numbers, calendar: np.ndarray[tuple[int], np.dtype[np.int64]], 
         msg = "a series always has the form without a season"
         raise AssertionError(msg)
     return best
-
-
-def _as_normal(ratio: float, free: float) -> float:
-    """The normal score as rare as a ratio of Student's t; Wallace (1959), off by less than 0.02 below a score of 4."""
-    free = max(free, 1.0)
-    score = math.sqrt(free * math.log1p(ratio * ratio / free)) * (8 * free + 1) / (8 * free + 3)
-    return math.copysign(score, ratio)
 
 
 def _forms(times: Numbers) -> Sequence[Season]:
@@ -234,9 +246,12 @@ def _akaike(fit: Fit, count: int, floor: float) -> float:
 
 def _judge(past: _Past, value: float, calendar: int) -> _Prediction:
     plain = _predict(past, past.fit, calendar)
-    if abs(_as_normal((value - plain.expected) / (past.sigma * math.sqrt(plain.variance)), past.fit.free)) < UNUSUAL:
+    if abs(from_student((value - plain.expected) / (past.sigma * math.sqrt(plain.variance)), past.fit.free)) < UNUSUAL:
         return plain
-    return min([plain, *_shifted(past, calendar), *_as_other_years(past, plain)], key=lambda found: abs(value - found.expected) / math.sqrt(found.variance))
+    return min(
+        [plain, *_shifted(past, calendar), *_as_other_years(past, plain)],
+        key=lambda found: abs(value - found.expected) / math.sqrt(found.variance),
+    )
 
 
 def _predict(past: _Past, fit: Fit, calendar: int) -> _Prediction:

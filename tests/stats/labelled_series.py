@@ -82,7 +82,9 @@ def one(rng: np.random.Generator, length: int, first_judged: int, *, with_jumps:
     return Labelled(shown, jumps, season, sigma)
 
 
-def labelled_set(seed: int, count: int, *, with_jumps: bool = True, first_judged: int = 24, length: tuple[int, int] = (36, 60)) -> list[Labelled]:
+def labelled_set(
+    seed: int, count: int, *, with_jumps: bool = True, first_judged: int = 24, length: tuple[int, int] = (36, 60)
+) -> list[Labelled]:
     """Seeded series; `length` is the range of their months."""
     rng = np.random.default_rng(seed)
     return [one(rng, int(rng.integers(length[0], length[1] + 1)), first_judged, with_jumps=with_jumps) for _ in range(count)]
