@@ -24,8 +24,8 @@ def density(score: float) -> float:
 def from_student(ratio: float, free: float) -> float:
     """The normal score that is as rare as a ratio of Student's t with `free` degrees of freedom (below 1 taken as 1).
 
-    Wallace (1959, "Bounds on normal approximations to Student's and the chi-square distributions"), off by less than 0.03
-    from 3 degrees of freedom on while the score is below 4.
+    Wallace (1959, "Bounds on normal approximations to Student's and the chi-square distributions"), at most 0.07 too small
+    from 3 degrees of freedom on while the score is below 3.3, 0.02 from 10 on.
     """
     free = max(free, 1.0)
     # log1p of a square that is too large for a float would be infinite.

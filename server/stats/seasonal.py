@@ -53,7 +53,7 @@ _STOOD_OUT = 2
 
 
 class Season(StrEnum):
-    """The form of the season that explains the months best."""
+    """The form of the season that explains the months best: none, a yearly wave, or some or all calendar months on their own."""
 
     NONE = "none"
     WAVE = "wave"
@@ -188,7 +188,7 @@ def judge(series: MonthlySeries, month: int) -> Judgement | None:
         sigma=scale * past.sigma,
         score=from_student(residual / error, past.fit.free),
         history=len(known),
-        season=past.season,
+        season=Season.HEIGHTS if any(place >= 2 * len(known) for place in past.fit.order) else past.season,
         explanation=found.explanation,
     )
     return judgement if judgement.is_finite else None

@@ -21,6 +21,8 @@ WINDOW = 12
 FEWEST_MONTHS = 3
 """Fewer are not annualized: one bad month would become a year."""
 
+_LARGEST = 10**10
+
 
 @dataclass(frozen=True, slots=True)
 class HeadcountMonth:
@@ -70,18 +72,18 @@ def turnover_rate(months: Sequence[HeadcountMonth | None]) -> TurnoverRate | Non
         months: oldest first; None where nothing is known.
 
     Returns:
-        None with fewer than `FEWEST_MONTHS` known months, a figure that is not finite or negative, or an average headcount
+        None with fewer than `FEWEST_MONTHS` known months, a headcount that nothing has, or an average headcount
         of at most 1: one employee has no rate.
 
     """
     known = [month for month in months[-WINDOW:] if month is not None]
     if len(known) < FEWEST_MONTHS:
         return None
-    if any(not math.isfinite(month.headcount) or month.headcount < 0 or month.leavers < 0 for month in known):
+    if any(not 0 <= month.headcount <= _LARGEST or not 0 <= month.leavers <= _LARGEST for month in known):
         return None
     leavers = sum(month.leavers for month in known)
     average = sum(month.headcount / len(known) for month in known)
-    if average <= 1 or not math.isfinite(average):
+    if average <= 1:
         return None
     yearly = WINDOW / len(known)
     share = leavers / average

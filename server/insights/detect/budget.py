@@ -68,7 +68,7 @@ def _flaw(figures: BudgetFigures, ahead: list[ForecastMonth]) -> SkipReason | No
         return SkipReason.NO_CURRENCY
     if not is_amount(figures.budget, figures.spent, *(part for month in ahead for part in (month.median, month.low, month.high))):
         return SkipReason.INVALID_FIGURES
-    if figures.budget <= 0:
+    if figures.budget < outcome.LEAST_AMOUNT:
         return SkipReason.NO_BUDGET
     return SkipReason.NEGATIVE_TOTAL if figures.spent < 0 else None
 

@@ -175,14 +175,16 @@ def _risk_description(contract: ContractFigures, risk: float, threshold: float, 
         f"The model gives {wording.name(contract.title or contract.key)} a probability of {wording.percent(risk)} of a bad end.",
         f"From {wording.percent(threshold)} on a contract is worth attention.",
         f"It runs to {wording.day(contract.ends)}." if contract.ends is not None else "",
-        f"That puts {wording.money(lost, contract.currency)} of its {wording.money(contract.value or 0.0, contract.currency)} at risk." if lost is not None else "",
+        f"That puts {wording.money(lost, contract.currency)} of its {wording.money(contract.value or 0.0, contract.currency)} at risk."
+        if lost is not None
+        else "",
         sentence(found, "here"),
     ]
     return " ".join(filter(None, sentences))
 
 
 def _has_value(contract: ContractFigures) -> bool:
-    return contract.value is not None and contract.value > 0 and is_currency(contract.currency)
+    return contract.value is not None and contract.value >= outcome.LEAST_AMOUNT and is_currency(contract.currency)
 
 
 def _facts(contract: ContractFigures) -> dict[str, object]:

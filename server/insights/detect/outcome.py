@@ -17,6 +17,9 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 LARGEST_AMOUNT = 1e15
 """Larger amounts are a mistake: a thousand trillion of any currency, beyond which cents are no longer told apart."""
 
+LEAST_AMOUNT = 0.01
+"""Smaller ones are none: a share of them says nothing."""
+
 
 class SkipReason(StrEnum):
     """Why something was not judged."""

@@ -67,7 +67,7 @@ def _judged(payroll: CostCentrePayroll, now: datetime) -> Finding | Skipped | No
         return None
     if judgement.score < 0:
         return Skipped(SkipReason.PAYROLL_FELL, subject)
-    return _finding(payroll, judgement, now) if judgement.expected > 0 else Skipped(SkipReason.NEGATIVE_TOTAL, subject)
+    return _finding(payroll, judgement, now) if judgement.expected >= outcome.LEAST_AMOUNT else Skipped(SkipReason.NEGATIVE_TOTAL, subject)
 
 
 def _flaw(payroll: CostCentrePayroll, known: Mapping[int, float], newest: int, now: datetime) -> SkipReason | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from server.insights import wording
 from server.insights.detect.drivers import Driver, drivers, sentence
-from server.insights.detect.outcome import Detected, Skipped, SkipReason, gathered, is_amount, is_currency, is_probability
+from server.insights.detect.outcome import LEAST_AMOUNT, Detected, Skipped, SkipReason, gathered, is_amount, is_currency, is_probability
 from server.insights.model import Action, Finding, InsightType, Priority, Provenance
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _rate_sentence(rate: TurnoverRate | None) -> str:
 
 def _replacement_cost(figures: TurnoverFigures) -> float | None:
     pay = figures.monthly_pay
-    if pay is None or not is_amount(pay) or pay <= 0 or not is_currency(figures.currency):
+    if pay is None or not is_amount(pay) or pay < LEAST_AMOUNT or not is_currency(figures.currency):
         return None
     return REPLACEMENT_MONTHS * pay
 
@@ -149,7 +149,7 @@ def _actions(
         for driver in found[:1]
     ]
     total = (
-        "" if cost is None else f"Replacing {_whole(leavers)} would cost about {wording.money(cost * leavers, figures.currency)}."
+        "" if cost is None else f"Replacing about {_whole(leavers)} leavers would cost {wording.money(cost * leavers, figures.currency)}."
     )
     cover = Action("Plan cover and hand-over for the posts that would be hardest to fill.", Priority.LOW, total)
     return (talks, *about, cover)
