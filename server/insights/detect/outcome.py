@@ -1,0 +1,102 @@
+"""What a detector gives back, and the checks that every detector makes of its figures."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from server.insights.model import Finding
+
+_CURRENCY = re.compile(r"[A-Z]{3}")
+LARGEST_AMOUNT = 1e15
+"""Larger amounts are a mistake: a thousand trillion of any currency, beyond which cents are no longer told apart."""
+
+LEAST_AMOUNT = 0.01
+"""Smaller ones are none: a share of them says nothing."""
+
+
+class SkipReason(StrEnum):
+    """Why something was not judged."""
+
+    NO_EMPLOYEES = "NO_EMPLOYEES"
+    TOO_FEW_EMPLOYEES = "TOO_FEW_EMPLOYEES"
+    TOO_FEW_MONTHS = "TOO_FEW_MONTHS"
+    NO_RECENT_MONTH = "NO_RECENT_MONTH"
+    NO_PAYROLL = "NO_PAYROLL"
+    PAYROLL_FELL = "PAYROLL_FELL"
+    NO_BUDGET = "NO_BUDGET"
+    NO_FORECAST = "NO_FORECAST"
+    INCOMPLETE_FORECAST = "INCOMPLETE_FORECAST"
+    YEAR_ENDED = "YEAR_ENDED"
+    NO_CURRENCY = "NO_CURRENCY"
+    NEGATIVE_TOTAL = "NEGATIVE_TOTAL"
+    INVALID_FIGURES = "INVALID_FIGURES"
+    NO_END_DATE = "NO_END_DATE"
+    INVALID_DATES = "INVALID_DATES"
+    CONTRACT_ENDED = "CONTRACT_ENDED"
+    NO_PERIODS = "NO_PERIODS"
+    TOO_FEW_REVIEWS = "TOO_FEW_REVIEWS"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that was not judged; `subject` as in a finding."""
+
+    reason: SkipReason
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """Findings, the worst first, and what was not judged."""
+
+    findings: tuple[Finding, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def skips(self) -> dict[str, int]:
+        """How many were not judged, by reason."""
+        return dict(sorted(Counter(skip.reason.value for skip in self.skipped).items()))
+
+
+def gathered(outcomes: list[Finding | Skipped | None]) -> Detected:
+    """Sort single outcomes into one; None is a case that was judged and is ordinary."""
+    skipped = tuple(outcome for outcome in outcomes if isinstance(outcome, Skipped))
+    findings = [outcome for outcome in outcomes if outcome is not None and not isinstance(outcome, Skipped)]
+    return Detected(tuple(sorted(findings, key=lambda finding: (-finding.severity, finding.subject))), skipped)
+
+
+def is_amount(*figures: float) -> bool:
+    """Whether all are finite and no larger than an amount can be."""
+    return all(math.isfinite(figure) and abs(figure) <= LARGEST_AMOUNT for figure in figures)
+
+
+def is_probability(figure: float) -> bool:
+    """Whether it lies in 0 to 1."""
+    return 0 <= figure <= 1
+
+
+def is_currency(code: str) -> bool:
+    """Whether it has the form of an ISO 4217 code."""
+    return _CURRENCY.fullmatch(code) is not None
+
+
+def month_number(date_: date) -> int:
+    """Number of the month a date is in: year x 12 + month - 1."""
+    return date_.year * 12 + date_.month - 1
+
+
+def start_of_month(number: int) -> date:
+    """First day of a month."""
+    return date(number // 12, number % 12 + 1, 1)
+
+
+def end_of_day(date_: date) -> datetime:
+    """The instant at which a date is over, UTC."""
+    return datetime.combine(date_, time(), UTC) + timedelta(days=1)
