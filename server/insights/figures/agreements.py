@@ -1,0 +1,60 @@
+"""Contracts and teams as the detectors are given them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from server.insights.detect.inputs import ContractFigures, ReviewPeriod, TeamReviews
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from server.insights.detect.inputs import ModelUsed, Reason
+    from server.insights.evidence.model import OpenContract, TeamQuarter
+
+LOWEST_SCORE, DEFAULT_SCALE = 1.0, 5.0
+
+
+def contract_figures(contract: OpenContract, today: date, risk: tuple[float, tuple[Reason, ...], ModelUsed] | None) -> ContractFigures:
+    """Return a contract with its risk, None when it was not scored."""
+    probability, reasons, model = risk or (None, (), None)
+    notice_by = None
+    if contract.end_date is not None and contract.notice_days is not None:
+        notice_by = contract.end_date - timedelta(days=contract.notice_days)
+    return ContractFigures(
+        key=contract.contract_key,
+        ends=contract.end_date,
+        facts_as_of=today,
+        notice_by=notice_by,
+        renews_itself=contract.auto_renew,
+        value=contract.value,
+        currency=contract.currency,
+        risk=probability,
+        reasons=reasons,
+        model=model,
+    )
+
+
+def team_reviews(rows: Sequence[TeamQuarter]) -> Sequence[TeamReviews]:
+    """Return the reviews of every team; a scale that is not told is taken to end at 5, or at the highest mean."""
+    teams: dict[str, list[TeamQuarter]] = defaultdict(list)
+    for row in rows:
+        teams[row.team].append(row)
+    return [
+        TeamReviews(
+            team=team,
+            periods=tuple(ReviewPeriod(row.ended, row.people, row.reviews, row.mean, row.deviation) for row in quarters),
+            facts_as_of=max(row.ended for row in quarters),
+            lowest=min([LOWEST_SCORE, *(row.mean for row in quarters)]),
+            highest=_highest(quarters),
+        )
+        for team, quarters in teams.items()
+    ]
+
+
+def _highest(quarters: Sequence[TeamQuarter]) -> float:
+    told = [row.scale_max for row in quarters if row.scale_max is not None]
+    return max(told) if told else max([DEFAULT_SCALE, *(row.mean for row in quarters)])

@@ -1,0 +1,90 @@
+"""Who works here now, and how many did in the months before."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from server.insights.detect.outcome import month_number, start_of_month
+from server.insights.evidence.model import EPOCH_ORDINAL
+from server.stats.turnover import WINDOW, HeadcountMonth
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    import numpy.typing as npt
+
+    from server.insights.evidence.model import Workforce
+
+    Days = npt.NDArray[np.int64]
+
+VANISHED_DAYS = 92
+"""Somebody whose latest state is older than the newest one by more is no longer here, though no exit was told: states come by the
+month, and two may be missed."""
+
+_NEVER = np.iinfo(np.int64).max
+_DAYS_PER_YEAR = 365.25
+_ONE_DAY = timedelta(days=1)
+
+
+def present(workforce: Workforce) -> Sequence[int]:
+    """Return the positions of those who work here now."""
+    if not workforce.keys:
+        return []
+    seen, ended = np.array(workforce.last_seen, np.int64), _ended(workforce)
+    return [int(place) for place in np.flatnonzero((ended == _NEVER) & (seen >= seen.max() - VANISHED_DAYS))]
+
+
+def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | None]:
+    """Return headcount at the end of, and leavers in, each of the last twelve complete months, oldest first.
+
+    A month that ended before the first known state is None: of it only those are known who stayed.
+    """
+    if not workforce.keys:
+        return []
+    began, ended, exits = _began(workforce), _ended(workforce), np.array(workforce.exits, np.int64)
+    newest = month_number(today)
+    known_from = min(workforce.first_seen)
+    months: list[HeadcountMonth | None] = []
+    for month in range(newest - WINDOW, newest):
+        first, last = _day(start_of_month(month)), _day(start_of_month(month + 1) - _ONE_DAY)
+        if last < known_from:
+            months.append(None)
+            continue
+        headcount = int(((began <= last) & (ended > last)).sum())
+        months.append(HeadcountMonth(headcount, int(((exits >= first) & (exits <= last)).sum())))
+    return months
+
+
+def mean_headcount(months: Sequence[HeadcountMonth | None]) -> float | None:
+    """Return the mean headcount of the known months."""
+    known = [month.headcount for month in months if month is not None]
+    return sum(known) / len(known) if known else None
+
+
+def newest_day(workforce: Workforce) -> int | None:
+    """Return the newest day of any state."""
+    return max(workforce.last_seen) if workforce.keys else None
+
+
+def _began(workforce: Workforce) -> Days:
+    """When each began: at the first state, or as long before the latest as its years say."""
+    seen = np.array(workforce.last_seen, np.int64)
+    years = np.array([value if value is not None else 0.0 for value in workforce.attributes["years_at_company"]], np.float64)
+    return np.minimum(np.array(workforce.first_seen, np.int64), seen - (years * _DAYS_PER_YEAR).astype(np.int64))
+
+
+def _ended(workforce: Workforce) -> Days:
+    """When each left: by an exit after the latest state, or by vanishing; `_NEVER` for those who did not."""
+    seen = np.array(workforce.last_seen, np.int64)
+    left = np.array([day if day is not None else -1 for day in workforce.left], np.int64)
+    told = np.where(left >= seen, left, _NEVER)
+    vanished = (told == _NEVER) & (seen < seen.max() - VANISHED_DAYS)
+    return np.where(vanished, seen, told)
+
+
+def _day(day: date) -> int:
+    return day.toordinal() - EPOCH_ORDINAL

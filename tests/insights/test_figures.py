@@ -1,0 +1,100 @@
+"""From evidence to figures: who is here, how many were, and what the year's plan is."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from server.facts.model import ATTRIBUTES
+from server.insights.evidence.model import EPOCH_ORDINAL, PayrollMonth, SpendMonth, TeamQuarter, Workforce
+from server.insights.figures import agreements, money, staff
+from server.stats.turnover import HeadcountMonth
+
+TODAY = date(2026, 11, 21)
+
+
+def day(year: int, month: int, of_month: int) -> int:
+    """Day as evidence counts it."""
+    return date(year, month, of_month).toordinal() - EPOCH_ORDINAL
+
+
+def month(year: int, of_year: int) -> int:
+    """Month as figures count it."""
+    return year * 12 + of_year - 1
+
+
+def workforce(*people: tuple[int, int, int | None], exits: tuple[int, ...] = ()) -> Workforce:
+    """People by first state, latest state and exit; nobody's years are known."""
+    attributes: dict[str, list[None]] = {name: [None] * len(people) for name in ATTRIBUTES}
+    first, last, left = ([person[place] for person in people] for place in range(3))
+    return Workforce([f"e-{place}" for place in range(len(people))], first, last, left, attributes, exits)  # type: ignore[arg-type]  # by column
+
+
+def test_the_epoch_is_the_first_of_january_1970() -> None:
+    assert date.fromordinal(EPOCH_ORDINAL) == date(1970, 1, 1)
+
+
+def test_who_left_or_vanished_is_not_present() -> None:
+    now, then = day(2026, 10, 31), day(2025, 10, 31)
+    people = workforce((then, now, None), (then, now, day(2026, 11, 5)), (then, then, None), (then, day(2026, 8, 31), None))
+    assert list(staff.present(people)) == [0, 3]
+
+
+def test_somebody_who_came_back_after_an_exit_is_present() -> None:
+    people = workforce((day(2025, 1, 31), day(2026, 10, 31), day(2025, 6, 30)))
+    assert list(staff.present(people)) == [0]
+
+
+def test_months_before_the_first_state_are_not_known() -> None:
+    people = workforce(*[(day(2026, 8, 31), day(2026, 10, 31), None)] * 4, (day(2026, 8, 31), day(2026, 8, 31), day(2026, 9, 10)))
+    counted = staff.headcounts(
+        Workforce(people.keys, people.first_seen, people.last_seen, people.left, people.attributes, [day(2026, 9, 10)]), TODAY
+    )
+    assert counted[:9] == [None] * 9
+    assert counted[9:] == [HeadcountMonth(5, 0), HeadcountMonth(4, 1), HeadcountMonth(4, 0)]
+    assert staff.mean_headcount(counted) == pytest.approx(13 / 3)
+
+
+def test_an_organization_without_employees_has_no_figures() -> None:
+    nobody = workforce()
+    assert (list(staff.present(nobody)), staff.headcounts(nobody, TODAY), staff.newest_day(nobody)) == ([], [], None)
+    assert staff.mean_headcount([]) is None
+
+
+def test_the_month_of_the_run_is_not_over_and_left_out() -> None:
+    rows = [PayrollMonth("Sales", "EUR", month(2026, number), 100.0 * number, 3) for number in (8, 10, 11)]
+    (found,) = money.payrolls(rows, TODAY)
+    assert (found.months.first, found.months.values) == (month(2026, 8), (800.0, None, 1000.0))
+    assert found.facts_as_of == date(2026, 10, 31)
+
+
+def spend(months: dict[int, float | None], budget: float | None = 10.0) -> list[SpendMonth]:
+    """A unit's spend of months of 2026, with a plan for the whole year."""
+    return [SpendMonth("it", "EUR", month(2026, number), months.get(number), budget) for number in range(1, 13)]
+
+
+def test_the_budget_of_the_year_needs_a_plan_for_each_month() -> None:
+    rows = spend(dict.fromkeys(range(1, 12), 9.0))
+    plans, skipped = money.budgets(rows, TODAY)
+    assert [(plan.budget, plan.spent, plan.spent_through, plan.last_month) for plan in plans] == [
+        (120.0, 90.0, month(2026, 10), month(2026, 12))
+    ]
+    assert skipped == {}
+    assert money.budgets(rows[:-1], TODAY) == ([], {"INCOMPLETE_BUDGET": 1})
+    assert money.budgets(spend({1: 9.0}, None), TODAY) == ([], {"NO_BUDGET": 1})
+
+
+def test_in_january_the_year_that_has_ended_is_looked_at() -> None:
+    (plan,) = money.budgets(spend(dict.fromkeys(range(1, 13), 9.0)), date(2027, 1, 3))[0]
+    assert (plan.last_month, plan.spent, plan.spent_through) == (month(2026, 12), 108.0, month(2026, 12))
+
+
+def test_a_scale_that_is_not_told_ends_at_five_or_at_the_highest_mean() -> None:
+    def quarter(mean: float, scale: float | None) -> TeamQuarter:
+        return TeamQuarter("a", date(2026, 9, 30), 6, 6, mean, 0.5, scale)
+
+    assert agreements.team_reviews([quarter(3.0, None)])[0].highest == 5.0
+    assert agreements.team_reviews([quarter(80.0, None)])[0].highest == 80.0
+    assert agreements.team_reviews([quarter(0.4, 10.0)])[0].highest == 10.0
+    assert agreements.team_reviews([quarter(0.4, 10.0)])[0].lowest == 0.4
