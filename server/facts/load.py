@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from server.audit import store as audit
 from server.audit.model import Act, Origin
 from server.facts import store
+from server.tenants import store as tenants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 async def load_employees(tx: Tx, origin: Origin, rows: Sequence[Employee]) -> Written:
     """Write checked rows of different natural keys; audited as one act."""
+    await tenants.remember(tx, origin.org)
     written = await store.upsert_employees(tx, origin.org, rows)
     details = {"inserted": str(written.inserted), "updated": str(written.updated), "unchanged": str(written.unchanged)}
     await audit.record(tx, origin, Act("facts.ingested", "fact_set", "employees", details))
