@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from server.schedule.calendar import CALENDAR
 from server.schedule.ledger.tick import Ticker
@@ -52,11 +52,7 @@ async def take_due(app: App) -> float:
 async def _take(app: App, ticker: Ticker, standing: Standing) -> None:
     job, due = standing.schedule.job, standing.due
     late = 0.0 if due is None else (standing.now - due).total_seconds()
-    try:
-        taken = await ticker.take(standing)
-    except IntegrityError:
-        # Somebody began a run of the job by hand at this moment: it comes first.
-        taken = None
+    taken = await ticker.take(standing)
     if taken is None:
         metrics.SCHEDULE_LATE_SECONDS.labels(job).set(late)
         return

@@ -69,7 +69,7 @@ class OperationRpcs:
         """List runs, newest first."""
         page = page_of(self._app.settings, call, request)
         async with self._app.db.platform() as tx:
-            runs = await store.page(tx, run_state_filter(request.state), page.before, page.size + 1)
+            runs = await store.page(tx, run_state_filter(request.state), request.kinds, page.before, page.size + 1)
             shown, token = page.cut(runs, lambda run: (run.created_at, run.run_id))
             messages = [run_message(run, await versions(tx, run)) for run in shown]
         return pb.ListJobRunsResponse(runs=messages, next_page_token=token)

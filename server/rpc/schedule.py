@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from server.app import App
     from server.db import ReadTx
     from server.rpc.call import Call
-    from server.schedule.calendar import Schedule
+    from server.schedule.ledger.model import Standing
 
 
 class ScheduleRpcs:
@@ -36,7 +36,8 @@ class ScheduleRpcs:
         del request, call
         async with self._app.db.platform() as tx:
             now = await ledger.present(tx)
-            schedules = [await _schedule(tx, schedule) for schedule in sorted(CALENDAR, key=lambda schedule: schedule.job)]
+            found = await ledger.look(tx, sorted(CALENDAR, key=lambda schedule: schedule.job))
+            schedules = [await _schedule(tx, standing) for standing in found]
         return pb.ListSchedulesResponse(schedules=schedules, time=timestamp(now))
 
     async def list_job_run_organizations(
@@ -58,7 +59,6 @@ class ScheduleRpcs:
         return response
 
 
-async def _schedule(tx: ReadTx, schedule: Schedule) -> pb.Schedule:
-    standing, run_id = await ledger.standing(tx, schedule)
-    run = None if run_id is None else await store.get(tx, run_id)
+async def _schedule(tx: ReadTx, standing: Standing) -> pb.Schedule:
+    run = None if standing.latest_run is None else await store.get(tx, standing.latest_run)
     return schedule_message(standing, None if run is None else run_message(run, await versions(tx, run)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import case, func, literal, select, tuple_, update
+from sqlalchemy import ARRAY, Interval, Text, Uuid, any_, bindparam, case, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
 
 from server.db import now
@@ -49,6 +49,28 @@ _RUN = (
     select(*(column for column in _columns if column.name != "organizations"))
     .add_columns(_SCHEDULED_FOR.label("scheduled_for"), _CAME.label("organizations"))
     .select_from(job_runs)
+)
+
+_FREE = (_columns.state == RunState.QUEUED) | ((_columns.state == RunState.RUNNING) & (_columns.lease_until < now()))
+_KNOWN = _columns.job == any_(bindparam("jobs", type_=ARRAY(Text)))
+_OLDEST = select(_columns.run_id).where(_FREE, _KNOWN, _columns.attempt < MAX_ATTEMPTS).order_by(_columns.created_at).limit(1)
+# Without the key, or a transaction that marks an organization, of a worker that stands still, would hide the run.
+_OLDEST_FREE = _OLDEST.with_for_update(skip_locked=True, key_share=True).scalar_subquery()
+# Every worker asks for one each second: compiled once.
+_CLAIM = (
+    update(job_runs)
+    .where(_columns.run_id == _OLDEST_FREE)
+    .values(
+        state=RunState.RUNNING,
+        started_at=func.coalesce(_columns.started_at, now()),
+        attempt=_columns.attempt + 1,
+        revision=_columns.revision + 1,
+        lease=bindparam("lease", type_=Uuid),
+        lease_until=now() + bindparam("hold", type_=Interval),
+        message="started",
+        progress=0.0,
+    )
+    .returning(_columns.run_id, _columns.job, _columns.scope, _columns.traceparent, _SCHEDULED_FOR.label("scheduled_for"))
 )
 
 
@@ -95,11 +117,15 @@ async def by_request(tx: ReadTx, user: UserId, request_id: str) -> tuple[Run, by
     return None if row is None else (_run(row), bytes(row.request_hash))
 
 
-async def page(tx: ReadTx, state: RunState | None, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Run]:
-    """Return at most `limit` runs, newest first, older than the cursor `before`."""
+async def page(
+    tx: ReadTx, state: RunState | None, jobs: Collection[str], before: tuple[datetime, UUID] | None, limit: int
+) -> Sequence[Run]:
+    """Return at most `limit` runs of `jobs` (none means all), newest first, older than the cursor `before`."""
     query = _RUN.order_by(_columns.created_at.desc(), _columns.run_id.desc()).limit(limit)
     if state is not None:
         query = query.where(_columns.state == state)
+    if jobs:
+        query = query.where(_columns.job.in_(jobs))
     if before is not None:
         query = query.where(tuple_(_columns.created_at, _columns.run_id) < tuple_(*before))
     return [_run(row) for row in await tx.all(query)]
@@ -110,26 +136,7 @@ async def claim(tx: Tx, lease: UUID, hold: timedelta, jobs: Collection[str]) -> 
 
     A job that this release does not know is left to one that does.
     """
-    free = (_columns.state == RunState.QUEUED) | ((_columns.state == RunState.RUNNING) & (_columns.lease_until < now()))
-    oldest = (
-        select(_columns.run_id).where(free, _columns.attempt < MAX_ATTEMPTS, _columns.job.in_(jobs)).order_by(_columns.created_at).limit(1)
-    )
-    statement = (
-        update(job_runs)
-        .where(_columns.run_id == oldest.with_for_update(skip_locked=True).scalar_subquery())
-        .values(
-            state=RunState.RUNNING,
-            started_at=func.coalesce(_columns.started_at, now()),
-            attempt=_columns.attempt + 1,
-            revision=_columns.revision + 1,
-            lease=lease,
-            lease_until=now() + hold,
-            message="started",
-            progress=0.0,
-        )
-        .returning(_columns.run_id, _columns.job, _columns.scope, _columns.traceparent, _SCHEDULED_FOR.label("scheduled_for"))
-    )
-    row = await tx.first(statement)
+    row = await tx.first(_CLAIM, {"lease": lease, "hold": hold, "jobs": list(jobs)})
     if row is None:
         return None
     tx.wake(topic(RunId(row.run_id)))

@@ -35,16 +35,14 @@ class Ticker:
         return found
 
     async def take(self, standing: Standing) -> Taken | None:
-        """Take the tick that is due; None when there is none, somebody else has it, or an earlier run has not ended.
-
-        Raises:
-            IntegrityError: another run of the job began at this moment; the tick stays due.
-
-        """
+        """Take the tick that is due; None when there is none, somebody else has it, or an earlier run has not ended."""
         if standing.due is None:
             return None
-        async with self.db.platform() as tx:
-            taken = await store.take(tx, Tick(standing.schedule, standing.due), uuid4())
-            await failpoints.passing("schedule.taken_before_commit")
+        try:
+            async with self.db.platform() as tx:
+                taken = await store.take(tx, Tick(standing.schedule, standing.due), uuid4())
+                await failpoints.passing("schedule.taken_before_commit")
+        except store.TickTaken:
+            return None
         await failpoints.passing("schedule.taken")
         return taken

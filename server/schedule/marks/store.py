@@ -33,12 +33,18 @@ _RECORD = text(
     *(bindparam(name, type_=ARRAY(Text)) for name in ("orgs", "outcomes", "reasons")),
 )
 
+_MARKED = text("SELECT org_id FROM job_run_organizations WHERE run_id = :run AND org_id = ANY (:orgs)").bindparams(
+    bindparam("run", type_=Uuid), bindparam("orgs", type_=ARRAY(Text))
+)
+_HELD = text("SELECT run_id FROM job_runs WHERE run_id = :run AND lease = :lease AND state = 'RUNNING'").bindparams(
+    *(bindparam(name, type_=Uuid) for name in ("run", "lease"))
+)
+
 
 async def pending(tx: ReadTx, run_id: RunId, after: str, limit: int) -> Pending:
     """Return the organizations without a mark of the run among the next `limit` known ones after `after`, by id."""
     orgs = await tenants.organizations(tx, after, limit)
-    found = select(_marks.org_id).where(_marks.run_id == run_id, _marks.org_id.in_(orgs))
-    marked = {row.org_id for row in await tx.all(found)} if orgs else set()
+    marked = {row.org_id for row in await tx.all(_MARKED, {"run": run_id, "orgs": list(orgs)})}
     return Pending([org for org in orgs if org not in marked], len(orgs), orgs[-1] if orgs else None)
 
 
@@ -58,8 +64,8 @@ async def record(tx: Tx, held: Claim, entries: Sequence[Entry]) -> int:
 
 async def marked(tx: ReadTx, held: Claim, org: OrgId) -> bool:
     """Whether the organization is marked and the run still held."""
-    ours = select(job_runs.c.run_id).where(job_runs.c.run_id == held.run_id, job_runs.c.lease == held.lease)
-    return await tx.first(select(_marks.org_id).where(_marks.run_id.in_(ours), _marks.org_id == org)) is not None
+    ours = await tx.first(_HELD, {"run": held.run_id, "lease": held.lease})
+    return ours is not None and bool(await tx.all(_MARKED, {"run": held.run_id, "orgs": [org]}))
 
 
 async def announce(tx: Tx, held: Claim, total: int) -> None:
