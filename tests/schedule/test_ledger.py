@@ -42,7 +42,7 @@ def daily_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "JOBS", {DAILY_METRICS: _nothing})
 
 
-async def _set(clock: VirtualClock, text: str) -> None:
+async def set_to(clock: VirtualClock, text: str) -> None:
     there = datetime.fromisoformat(text).replace(tzinfo=UTC)
     await clock.advance((there - await clock.advance(0)).total_seconds())
 
@@ -73,14 +73,14 @@ async def _complete(app: App, claim: Claim) -> None:
 async def test_a_fresh_database_runs_nothing_for_the_past_and_everything_from_then_on(
     app: App, clock: VirtualClock, owner: asyncpg.Connection
 ) -> None:
-    await _set(clock, "2026-03-10 12:00")
+    await set_to(clock, "2026-03-10 12:00")
     for _ in range(3):
         await schedule.take_due(app)
     assert await _ticks(owner) == []
-    await _set(clock, "2026-03-11 02:59:59.9")
+    await set_to(clock, "2026-03-11 02:59:59.9")
     await schedule.take_due(app)
     assert await _ticks(owner) == []
-    await _set(clock, "2026-03-11 03:00")
+    await set_to(clock, "2026-03-11 03:00")
     await schedule.take_due(app)
     assert await _ticks(owner) == ["daily_metrics 03-11 03:00"]
     # Jobs that no worker here knows are left alone; their schedule begins when one does.
@@ -88,16 +88,16 @@ async def test_a_fresh_database_runs_nothing_for_the_past_and_everything_from_th
 
 
 async def test_the_look_before_a_tick_waits_no_longer_than_to_the_tick(app: App, clock: VirtualClock) -> None:
-    await _set(clock, "2026-03-10 12:00")
+    await set_to(clock, "2026-03-10 12:00")
     assert await schedule.take_due(app) == schedule._LOOK_EVERY_SECONDS
-    await _set(clock, "2026-03-11 02:59:58.5")
+    await set_to(clock, "2026-03-11 02:59:58.5")
     assert await schedule.take_due(app) == pytest.approx(1.5)
 
 
 async def test_of_the_ticks_of_an_outage_the_latest_is_caught_up_once(app: App, clock: VirtualClock, owner: asyncpg.Connection) -> None:
-    await _set(clock, "2026-03-10 12:00")
+    await set_to(clock, "2026-03-10 12:00")
     await schedule.take_due(app)
-    await _set(clock, "2026-03-15 17:00")
+    await set_to(clock, "2026-03-15 17:00")
     await asyncio.gather(*(schedule.take_due(app) for _ in range(4)))
     assert await _ticks(owner) == ["daily_metrics 03-15 03:00"]
     assert await owner.fetchval("SELECT count(*) FROM job_runs") == 1
@@ -111,18 +111,18 @@ async def test_of_the_ticks_of_an_outage_the_latest_is_caught_up_once(app: App, 
 async def test_a_schedule_whose_cron_changes_is_not_due_for_the_time_before_the_change(
     app: App, clock: VirtualClock, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await _set(clock, "2026-03-10 12:00")
+    await set_to(clock, "2026-03-10 12:00")
     await schedule.take_due(app)
-    await _set(clock, "2026-03-11 03:00")
+    await set_to(clock, "2026-03-11 03:00")
     await schedule.take_due(app)
     await _complete(app, await _claim(app))
     earlier = type(DAILY)(DAILY_METRICS, "0 11 * * *", "earlier that day")
     monkeypatch.setattr(schedule, "CALENDAR", (earlier,))
-    await _set(clock, "2026-03-11 12:00")
+    await set_to(clock, "2026-03-11 12:00")
     await schedule.take_due(app)
     await schedule.take_due(app)
     assert len(await _ticks(owner)) == 1
-    await _set(clock, "2026-03-12 11:00")
+    await set_to(clock, "2026-03-12 11:00")
     await schedule.take_due(app)
     assert (await _ticks(owner))[1:] == ["daily_metrics 03-12 11:00"]
 
@@ -130,12 +130,12 @@ async def test_a_schedule_whose_cron_changes_is_not_due_for_the_time_before_the_
 async def test_a_tick_that_comes_while_an_earlier_run_is_at_work_waits_for_its_end_and_is_told(
     app: App, clock: VirtualClock, owner: asyncpg.Connection
 ) -> None:
-    await _set(clock, "2026-03-10 12:00")
+    await set_to(clock, "2026-03-10 12:00")
     await schedule.take_due(app)
-    await _set(clock, "2026-03-11 03:00")
+    await set_to(clock, "2026-03-11 03:00")
     await schedule.take_due(app)
     first = await _claim(app)
-    await _set(clock, "2026-03-12 03:10")
+    await set_to(clock, "2026-03-12 03:10")
     await schedule.take_due(app)
     assert len(await _ticks(owner)) == 1
     assert metrics.REGISTRY.get_sample_value("analytics_schedule_late_seconds", {"job": DAILY_METRICS}) == 600.0
@@ -148,9 +148,9 @@ async def test_a_tick_that_comes_while_an_earlier_run_is_at_work_waits_for_its_e
 async def test_a_run_by_hand_is_in_the_way_of_a_tick_and_does_not_stand_for_it(
     app: App, clock: VirtualClock, owner: asyncpg.Connection
 ) -> None:
-    await _set(clock, "2026-03-10 12:00")
+    await set_to(clock, "2026-03-10 12:00")
     await schedule.take_due(app)
-    await _set(clock, "2026-03-11 03:00")
+    await set_to(clock, "2026-03-11 03:00")
     order = Order(DAILY_METRICS, "", UserId("operator"), "", b"", "")
     async with app.db.platform() as tx:
         assert await store.add(tx, RunId(uuid4()), order)
@@ -169,10 +169,10 @@ async def test_a_run_by_hand_is_in_the_way_of_a_tick_and_does_not_stand_for_it(
 async def test_of_workers_that_saw_the_same_tick_one_takes_it_also_when_its_run_has_ended_meanwhile(
     app: App, clock: VirtualClock, owner: asyncpg.Connection
 ) -> None:
-    await _set(clock, "2026-03-10 12:00")
+    await set_to(clock, "2026-03-10 12:00")
     ticker = Ticker(app.db, [DAILY])
     await ticker.look()
-    await _set(clock, "2026-03-11 03:00")
+    await set_to(clock, "2026-03-11 03:00")
     (first,), (second,) = await ticker.look(), await ticker.look()
     assert await ticker.take(first) is not None
     await _complete(app, await _claim(app))
@@ -183,12 +183,12 @@ async def test_of_workers_that_saw_the_same_tick_one_takes_it_also_when_its_run_
 async def test_a_worker_that_slept_over_a_later_tick_does_not_take_the_earlier_one(
     app: App, clock: VirtualClock, owner: asyncpg.Connection
 ) -> None:
-    await _set(clock, "2026-03-10 12:00")
+    await set_to(clock, "2026-03-10 12:00")
     ticker = Ticker(app.db, [DAILY])
     await ticker.look()
-    await _set(clock, "2026-03-11 03:00")
+    await set_to(clock, "2026-03-11 03:00")
     (slept,) = await ticker.look()
-    await _set(clock, "2026-03-12 03:00")
+    await set_to(clock, "2026-03-12 03:00")
     await schedule.take_due(app)
     await _complete(app, await _claim(app))
     assert await ticker.take(slept) is None
