@@ -43,6 +43,9 @@ NAMES = frozenset(
         "worker.finished_before_commit",
         "worker.finished",
         "worker.input_forgotten",
+        "schedule.taken_before_commit",
+        "schedule.taken",
+        "schedule.organization_done",
     }
 )
 """Every fail point; a contract test holds that each is passed at exactly one place."""

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     run_lease_seconds: float = Field(
         60.0, gt=0, le=3600, description="How long a worker holds a training or scheduled run without renewing."
     )
+    run_concurrency: int = Field(2, ge=1, le=16, description="Trainings and scheduled runs one worker process works on at once.")
     worker_concurrency: int = Field(8, ge=1, le=256, description="Predictions one worker process runs at once.")
     training_minimum_rows: int = Field(200, ge=50, description="Labelled rows below which a training is refused.")
     otlp_endpoint: str = Field("", description="gRPC endpoint of an OpenTelemetry collector; empty keeps spans in the process.")

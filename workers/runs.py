@@ -1,4 +1,4 @@
-"""Take queued runs one at a time, keep their lease, and end them."""
+"""Take queued runs, a few at a time, keep their lease, and end them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
 from server.queue.bell import wait
 from server.schedule import store
-from server.schedule.model import QUEUED_TOPIC, RunState
+from server.schedule.model import QUEUED_TOPIC, LeaseLost, RunState
 from server.telemetry import metrics, names
 from server.telemetry.tracing import span
 from server.training.model import TRAIN
@@ -32,15 +32,11 @@ if TYPE_CHECKING:
     JobFunction = Callable[[App, Claim, Callable[[float, str], None]], Awaitable[Mapping[str, object]]]
 
 JOBS: Mapping[str, JobFunction] = {TRAIN: train_shared_model}
-"""Every job that can be run, by name."""
+"""Every job that can be run, by name; runs of others are left to workers that know them."""
 
 _IDLE_SECONDS = 1.0
 _REPORT_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
-
-
-class LeaseLost(Exception):
-    """Another worker has the run by now."""
 
 
 @dataclass(slots=True)
@@ -60,18 +56,23 @@ class _Progress:
 
 @dataclass(frozen=True, slots=True)
 class RunWorker:
-    """Runs background jobs, one at a time."""
+    """Runs background jobs, `ANALYTICS_RUN_CONCURRENCY` at a time: a long one does not hold up a short one."""
 
     app: App
 
     async def run(self) -> None:
         """Take runs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.app.settings.run_concurrency):
+                group.create_task(self._lane())
+
+    async def _lane(self) -> None:
         with self.app.bell.waiting(QUEUED_TOPIC) as rung:
             while True:
                 try:
                     async with self.app.db.platform() as tx:
                         await store.bury_abandoned(tx)
-                        claim = await store.claim(tx, uuid4(), self._hold)
+                        claim = await store.claim(tx, uuid4(), self._hold, JOBS.keys())
                     if claim is not None:
                         await self._execute(claim)
                         continue

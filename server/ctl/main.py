@@ -15,6 +15,7 @@ from server.ctl import (
     predict,
     queue,
     runs,
+    schedule,
     tenant,
     train,
 )
@@ -23,7 +24,7 @@ from server.ctl.program import CtlGroup
 
 _HELP = f"""Client of the analytics service.
 
-Tenant commands use the stored token of profile `tenant`, commands about the platform (train, run, runs, info, queue)
+Tenant commands use the stored token of profile `tenant`, commands about the platform (train, run, runs, schedule, info, queue)
 that of profile `operator`. Global options may stand anywhere on the line.
 
 Configuration: the file $ANALYTICSCTL_CONFIG, else $ANALYTICS_DATA_DIR/analyticsctl.json (.data by default), else
@@ -68,6 +69,7 @@ app.command("cancel")(jobs.cancel)
 app.command("watch")(jobs.watch)
 app.command("runs")(runs.runs)
 app.command("run")(runs.run)
+app.add_typer(schedule.app, name="schedule")
 app.command("info")(runs.info)
 app.command("queue")(queue.queue)
 app.add_typer(insights.app, name="insights")

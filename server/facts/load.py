@@ -9,6 +9,7 @@ from server.audit.model import Act, Origin
 from server.errors import invalid_argument
 from server.facts import store
 from server.facts.tables import STORAGES
+from server.tenants import store as tenants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 async def load_facts(tx: Tx, origin: Origin, fact_set: FactSet, rows: Sequence[Fact]) -> Written:
     """Write checked rows of different natural keys; audited as one act."""
+    await tenants.remember(tx, origin.org)
     written = await store.upsert(tx, origin.org, fact_set, rows)
     details = {"inserted": str(written.inserted), "updated": str(written.updated), "unchanged": str(written.unchanged)}
     await audit.record(tx, origin, Act("facts.ingested", "fact_set", fact_set, details))

@@ -35,6 +35,8 @@ ROLES = {
     "/analytics.admin.v1.OperationsService/GetJobRun": _OPERATORS,
     "/analytics.admin.v1.OperationsService/ListJobRuns": _OPERATORS,
     "/analytics.admin.v1.OperationsService/WatchJobRun": _OPERATORS,
+    "/analytics.admin.v1.OperationsService/ListJobRunOrganizations": _OPERATORS,
+    "/analytics.admin.v1.OperationsService/ListSchedules": _OPERATORS,
     "/analytics.admin.v1.OperationsService/GetServiceInfo": _OPERATORS,
     "/analytics.admin.v1.OperationsService/GetPredictionQueue": _OPERATORS,
 }

@@ -11,6 +11,7 @@ from server.rpc.operations import OperationRpcs
 from server.rpc.prediction_batches import PredictionBatchRpcs
 from server.rpc.predictions import PredictionRpcs
 from server.rpc.queue import QueueRpcs
+from server.rpc.schedule import ScheduleRpcs
 from server.rpc.tenants import TenantRpcs
 
 if TYPE_CHECKING:
@@ -25,5 +26,5 @@ def services(app: App) -> Mapping[str, Sequence[object]]:
         "analytics.v1.AnalyticsService": [PredictionRpcs(app), PredictionBatchRpcs(app), ModelRpcs(app), InsightRpcs(app)],
         "analytics.v1.FactService": [FactRpcs(app)],
         "analytics.v1.TenantService": [TenantRpcs(app)],
-        "analytics.admin.v1.OperationsService": [OperationRpcs(app), QueueRpcs(app)],
+        "analytics.admin.v1.OperationsService": [OperationRpcs(app), ScheduleRpcs(app), QueueRpcs(app)],
     }

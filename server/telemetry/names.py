@@ -15,6 +15,8 @@ PREDICTION_OLDEST_WAIT_SECONDS = "analytics_prediction_oldest_wait_seconds"
 PREDICTION_RUN_SECONDS = "analytics_prediction_run_seconds"
 JOB_RUNS_ENDED = "analytics_job_runs_ended_total"
 JOB_RUN_SECONDS = "analytics_job_run_seconds"
+SCHEDULE_TICKS = "analytics_schedule_ticks_total"
+SCHEDULE_LATE_SECONDS = "analytics_schedule_late_seconds"
 
 SPAN_PREDICTION = "prediction.execute"
 SPAN_JOB_RUN = "job_run.execute"

@@ -8,8 +8,14 @@ from __future__ import annotations
 TENANT = "(org_id = ( SELECT NULLIF(current_setting('app.org_id'::text, true), ''::text) AS \"nullif\"))"
 ALL_ROWS = "true"
 
-SHARED_TABLES = frozenset({"shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog"})
-"""Tables without org_id: models are trained on pooled rows, runs belong to the platform, the backlog is one row of sums."""
+SHARED_TABLES = frozenset(
+    {
+        *("shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog"),
+        *("schedules", "scheduled_runs", "job_run_organizations"),
+    }
+)
+"""Tables that belong to no tenant: models are trained on pooled rows, runs and their schedule belong to the platform, the
+backlog is one row of sums. `job_run_organizations` says of each organization whether a run dealt with it, and nothing else."""
 
 SHARED_REFERENCES = frozenset({("prediction_jobs", "shared_models")})
 """Foreign keys from a tenant's table to a shared one; every other foreign key starts with org_id."""
@@ -43,6 +49,10 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         ("app", "shared_model_artifacts", "SELECT", ("*",)),
         ("app", "alembic_version", "SELECT", ("*",)),
         *(("app", "job_runs", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *(("app", "schedules", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("app", "scheduled_runs", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("app", "job_run_organizations", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
+        *(("app", "organizations", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
         ("dispatch", "prediction_jobs", "SELECT", QUEUE_COLUMNS),
         ("dispatch", "prediction_jobs", "UPDATE", QUEUE_CHANGES),
         *(("dispatch", "prediction_starts", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
@@ -59,7 +69,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
 TENANT_TABLES = (
     *FACTS,
     *("audit_entries", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
-    *("outbox", "prediction_turns", "tenant_switches", "insights", "insight_views"),
+    *("insights", "insight_views", "organizations", "outbox", "prediction_turns", "tenant_switches"),
 )
 
 # (table, policy, role, using, with check)
@@ -79,6 +89,8 @@ POLICIES: frozenset[tuple[str, str, str, str, str]] = frozenset(
 FUNCTIONS: frozenset[tuple[str, str, bool, str, tuple[str, ...]]] = frozenset(
     {
         ("analytics_now()", "analytics_owner", False, "", ("PUBLIC", "analytics_owner")),
+        # The ids of all organizations, for work that goes through them; a tenant's transaction has no statement that calls it.
+        ("list_orgs(text,integer)", "analytics_owner", True, "pg_catalog, pg_temp", ("analytics_owner", "app")),
         ("prediction_room(text,bigint,bigint,bigint)", "analytics_owner", False, "", ("analytics_owner", "app")),
     }
 )

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from server.db.policies import guard
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 
 def upgrade() -> None:
