@@ -7,18 +7,20 @@ import os
 import random
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING
 
 import asyncpg
 import grpc
 import pytest
-from analytics.v1 import employees_pb2, fact_service_pb2, models_pb2, predictions_pb2, tenant_service_pb2
+from analytics.v1 import employees_pb2, fact_service_pb2, insights_pb2, models_pb2, predictions_pb2, tenant_service_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.type.date_pb2 import Date
 
+from server.insights.model import Action, Priority, Provenance
 from server.tenants import store as tenants
-from tests.support import live, walk
+from tests.support import insights, live, walk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,6 +35,7 @@ CALLS = int(os.environ.get("GUARANTEE_08_CALLS", "20000"))
 VICTIMS = ("victim-a", "victim-b")
 ATTACKER = "attacker"
 LANES = 12
+DAY = date(2026, 9, 30)
 _UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
@@ -46,6 +49,7 @@ class Ids:
     """What the attacker knows of others: all their ids."""
 
     job_id: list[str] = field(default_factory=lambda: [_UNKNOWN])
+    insight_id: list[str] = field(default_factory=lambda: [_UNKNOWN])
     employee_key: list[str] = field(default_factory=lambda: ["nobody"])
     page_token: list[str] = field(default_factory=list)
     etag: list[str] = field(default_factory=lambda: ["", "1"])
@@ -82,9 +86,29 @@ async def fill(service: Service, org: str, ids: Ids) -> None:
         job = (await service.analytics.GetPredictionJob(wait, metadata=who)).job
         assert job.state == predictions_pb2.PREDICTION_JOB_STATE_COMPLETED
         ids.job_id.append(accepted.job_id)
+    ids.page_token.append(await _insights(service, org, ids))
     jobs = await service.analytics.ListPredictionJobs(predictions_pb2.ListPredictionJobsRequest(page_size=1), metadata=who)
     audit = await service.tenants.ListAuditEntries(tenant_service_pb2.ListAuditEntriesRequest(page_size=1), metadata=who)
     ids.page_token += [jobs.next_page_token, audit.next_page_token]
+
+
+async def _insights(service: Service, org: str, ids: Ids) -> str:
+    """Give an organization active, viewed and dismissed insights; returns a token of its list."""
+    words = {name: canary(org, name) for name in ("title", "description")}
+    actions = (Action(canary(org, "action"), Priority.LOW, canary(org, "impact"), canary(org, "url")),)
+    points = {"department": canary(org, "data"), "keys": [canary(org, "key-0")]}
+    findings = [
+        insights.finding(f"subject-{number}", **words, actions=actions, data_points=points, provenance=Provenance(canary(org, "rule"), DAY))
+        for number in range(4)
+    ]
+    await insights.recorded(service.app.db, org, findings)
+    who = live.bearer(org, user=canary(org, "user"))
+    page = await service.analytics.GetInsights(insights_pb2.GetInsightsRequest(page_size=3), metadata=who)
+    known = [insight.id for insight in page.insights]
+    ids.insight_id += known
+    await service.analytics.MarkInsightsViewed(insights_pb2.MarkInsightsViewedRequest(insight_ids=known[:2]), metadata=who)
+    await service.analytics.DismissInsight(insights_pb2.DismissInsightRequest(insight_id=known[2]), metadata=who)
+    return page.next_page_token
 
 
 @dataclass
@@ -125,6 +149,8 @@ async def storm(service: Service, ids: Ids, calls: int) -> Findings:
     pools = walk.Pools({
         "job_id": mine, "employee_key": ids.employee_key, "page_token": [*ids.page_token, "", ""], "etag": ids.etag,
         "paths": ["display_name", "pooled_training"], "page_size": [0, 1, 3], "action": [""], "request_id": ["", "", _UNKNOWN],
+        "insight_id": ids.insight_id, "insight_ids": ids.insight_id, "insight_type": ["", "payroll_cost_spike"],
+        "min_confidence": [0.0, 0.5],
         "model_type": [1], "schedule_time": [], "after_revision": [0], "state": [0, 0, 3],
     })  # fmt: skip
 
@@ -214,15 +240,19 @@ async def test_guarantee_08_control_a_cache_without_the_tenant_in_its_key_is_fou
     assert (await storm(service, ids, 200)).leaks
 
 
-@pytest.mark.parametrize("rpc", ["GetPredictionJob", "CancelPredictionJob", "WatchPredictionJob"])
+@pytest.mark.parametrize(
+    "rpc",
+    ["GetPredictionJob", "CancelPredictionJob", "WatchPredictionJob", "GetInsight", "DismissInsight", "MarkInsightsViewed"],
+)
 async def test_another_tenants_id_answers_exactly_as_an_unknown_one(filled: tuple[Service, Ids], rpc: str) -> None:
     service, ids = filled
     chosen = next(each for each in walk.rpcs() if each.path.endswith(f"/{rpc}"))
     answers = []
-    for job_id in (ids.job_id[1], _UNKNOWN):
-        request = chosen.request(job_id=job_id).SerializeToString()
+    for foreign in ((ids.insight_id if "Insight" in rpc else ids.job_id)[1], _UNKNOWN):
+        (field_,) = (name for name in ("job_id", "insight_id", "insight_ids") if name in chosen.request.DESCRIPTOR.fields_by_name)
+        request = chosen.request(**{field_: [foreign] if field_ == "insight_ids" else foreign}).SerializeToString()
         metadata = (*live.bearer(ATTACKER), ("x-request-id", "same"))
         code, answer = await _call(service.channel, chosen, request, metadata)
-        answers.append((code, answer.replace(job_id.encode(), b"ID")))
+        answers.append((code, answer.replace(foreign.encode(), b"ID")))
     assert answers[0] == answers[1]
     assert answers[0][0] == "NOT_FOUND"
