@@ -96,7 +96,8 @@ def _load(connection: Connection, organization: DemoOrganization, tell: Callable
         return _Loaded(organization, 0)
     # The validator costs 0.1 s of start, which a second run does not need.
     from server.ctl.demo_data import employees  # noqa: PLC0415
-    from server.ctl.employee_rows import Checked, Packer  # noqa: PLC0415
+    from server.ctl.fact_files import EMPLOYEES  # noqa: PLC0415
+    from server.ctl.fact_rows import Checked, Packer  # noqa: PLC0415
     from server.ctl.ingest import send  # noqa: PLC0415
 
     profile = OrganizationProfile(
@@ -109,7 +110,7 @@ def _load(connection: Connection, organization: DemoOrganization, tell: Callable
     )
     connection.unary(TenantServiceStub(connection.channel).UpdateOrganizationProfile, request)
     checked = Checked()
-    packer = Packer(checked)
+    packer = Packer(checked, EMPLOYEES)
     for number, employee in enumerate(employees(organization), start=1):
         packer.add(employee, number)
     packer.flush()
