@@ -7,7 +7,7 @@ import typer
 from server.ctl import (
     demo,
     facts,
-    import_employees,
+    import_facts,
     insights,
     jobs,
     login,
@@ -57,9 +57,7 @@ def root(  # noqa: PLR0913 - one argument per global option
     ctx.obj = Options(address, profile, token, ca, timeout)
 
 
-imports = typer.Typer(no_args_is_help=True, help="Load facts from files.")
-imports.command("employees")(import_employees.employees)
-app.add_typer(imports, name="import")
+app.add_typer(import_facts.app, name="import")
 app.command("train")(train.train)
 app.command("models")(models.models)
 app.command("predict")(predict.predict)

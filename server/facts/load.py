@@ -37,12 +37,12 @@ async def erase_facts(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure:
 
     """
     deleted = 0
+    scope = f"one {erasure.subject.name.lower()}" if erasure.subject else "everything"
+    # Also where there was nothing: an erasure that was asked for has to be provable.
     for each in _reached(fact_set, erasure):
         rows = await store.erase(tx, origin.org, each, erasure)
         deleted += rows
-        if rows or fact_set is not None:
-            details = {"scope": f"one {erasure.subject.name.lower()}" if erasure.subject else "everything", "rows": str(rows)}
-            await audit.record(tx, origin, Act("facts.deleted", "fact_set", each, details))
+        await audit.record(tx, origin, Act("facts.deleted", "fact_set", each, {"scope": scope, "rows": str(rows)}))
     return deleted
 
 

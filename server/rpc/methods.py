@@ -33,7 +33,7 @@ class Method:
     """One RPC.
 
     `path` is `/package.Service/Method`, `handler` the name of the Python method that answers it, `max_bytes` the largest
-    request message, decompressed, `max_parts` the most submessages and items it may have in all.
+    request message, decompressed, `max_parts` the most submessages and items it may have in all; of a bulk message, rows.
     """
 
     path: str

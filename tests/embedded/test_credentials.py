@@ -13,7 +13,8 @@ from analytics.v1.employees_pb2 import EmployeeAttributes
 from analytics.v1.predictions_pb2 import RequestPredictionRequest
 from google.protobuf import json_format
 
-from server.ctl.values import ATTRIBUTE_FIELDS, read
+from server.ctl.fact_fields import ATTRIBUTE_FIELDS
+from server.ctl.values import read
 from server.embedded import EmbeddedError, guide
 from server.embedded.credentials import load_passwords, load_signing_key, mint_token
 from server.embedded.environment import build_environment

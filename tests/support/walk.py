@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
+from buf.validate import validate_pb2
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 
@@ -118,6 +119,8 @@ def _scalar(part: FieldDescriptor, dice: random.Random, pools: Pools) -> object:
         return dice.choice([value.number for value in part.enum_type.values])
     if part.type == FieldDescriptor.TYPE_BOOL:
         return True
+    if part.type == FieldDescriptor.TYPE_STRING and "[0-9]{1,15}" in part.GetOptions().Extensions[validate_pb2.field].string.pattern:
+        return f"{dice.randint(0, 99)}.50"
     if part.type == FieldDescriptor.TYPE_STRING:
         return str(UUID(int=dice.getrandbits(128), version=4)) if part.name.endswith("_id") else f"text-{dice.randint(0, 9)}"
     return dice.randint(1, 3)

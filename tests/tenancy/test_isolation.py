@@ -21,9 +21,12 @@ from google.type.date_pb2 import Date
 from server.insights.model import Action, Priority, Provenance
 from server.tenants import store as tenants
 from tests.support import insights, live, walk
+from tests.support.made_facts import MEMBERS, batch, made
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from google.protobuf.message import Message
 
     from server.db import ReadTx
     from server.identity import OrgId
@@ -51,6 +54,9 @@ class Ids:
     job_id: list[str] = field(default_factory=lambda: [_UNKNOWN])
     insight_id: list[str] = field(default_factory=lambda: [_UNKNOWN])
     employee_key: list[str] = field(default_factory=lambda: ["nobody"])
+    contract_key: list[str] = field(default_factory=lambda: ["none"])
+    counterparty_key: list[str] = field(default_factory=lambda: ["none"])
+    unit: list[str] = field(default_factory=lambda: ["none"])
     page_token: list[str] = field(default_factory=list)
     etag: list[str] = field(default_factory=lambda: ["", "1"])
 
@@ -64,7 +70,15 @@ async def _rows(org: str) -> AsyncIterator[fact_service_pb2.IngestFactsRequest]:
         employees_pb2.Employee(employee_key=canary(org, f"key-{number}"), as_of=Date(year=2026, month=1, day=31), attributes=attributes)
         for number in range(3)
     ]
-    yield fact_service_pb2.IngestFactsRequest(employees=fact_service_pb2.EmployeeBatch(employees=rows))
+    yield batch(rows)
+    for member in MEMBERS[1:]:
+        facts = made(member, 3)
+        for number, fact in enumerate(facts):
+            for name in set(fact.DESCRIPTOR.fields_by_name) & {"employee_key", "contract_key", "counterparty_key", "unit"}:
+                setattr(fact, name, canary(org, f"{name.removesuffix('_key').replace('employee', 'key')}-{number}"))
+            for name in set(fact.DESCRIPTOR.fields_by_name) & {"category", "cost_centre", "team"}:
+                setattr(fact, name, canary(org, name.replace("_", "-")))
+        yield batch(facts)
 
 
 async def fill(service: Service, org: str, ids: Ids) -> None:
@@ -75,9 +89,13 @@ async def fill(service: Service, org: str, ids: Ids) -> None:
     await service.tenants.UpdateOrganizationProfile(
         tenant_service_pb2.UpdateOrganizationProfileRequest(profile=profile, update_mask=mask), metadata=who
     )
-    await service.facts.IngestFacts(_rows(org), metadata=(*who, ("x-request-id", canary(org, "request"))))
+    loaded = await service.facts.IngestFacts(_rows(org), metadata=(*who, ("x-request-id", canary(org, "request"))))
+    assert [result.inserted for result in loaded.batches] == [3] * len(MEMBERS)
     for number in range(3):
         ids.employee_key.append(canary(org, f"key-{number}"))
+        ids.contract_key.append(canary(org, f"contract-{number}"))
+        ids.counterparty_key.append(canary(org, f"counterparty-{number}"))
+        ids.unit.append(canary(org, f"unit-{number}"))
         request = predictions_pb2.RequestPredictionRequest(model_type=models_pb2.MODEL_TYPE_TURNOVER_PREDICTION)
         request.turnover.employee_key = canary(org, f"key-{number}")
         request.turnover.attributes.years_at_company = number
@@ -118,6 +136,17 @@ class Findings:
     codes: Counter[str] = field(default_factory=Counter)
     paths: Counter[str] = field(default_factory=Counter)
     leaks: list[str] = field(default_factory=list)
+    ingested: set[str] = field(default_factory=set)
+    erased: int = 0
+
+    def note(self, request: Message, answer: bytes) -> None:
+        """Remember which facts were written and erased."""
+        if isinstance(request, fact_service_pb2.IngestFactsRequest):
+            (result,) = fact_service_pb2.IngestFactsResponse.FromString(answer).batches
+            if not result.errors:
+                self.ingested.add(request.WhichOneof("batch") or "")
+        elif isinstance(request, fact_service_pb2.DeleteFactsRequest):
+            self.erased += fact_service_pb2.DeleteFactsResponse.FromString(answer).deleted
 
 
 async def _call(channel: grpc.aio.Channel, rpc: walk.Rpc, request: bytes, metadata: live.Metadata) -> tuple[str, bytes]:
@@ -148,6 +177,7 @@ async def storm(service: Service, ids: Ids, calls: int) -> Findings:
     mine = [*ids.job_id]
     pools = walk.Pools({
         "job_id": mine, "employee_key": ids.employee_key, "page_token": [*ids.page_token, "", ""], "etag": ids.etag,
+        "contract_key": ids.contract_key, "counterparty_key": ids.counterparty_key, "unit": ids.unit, "currency_code": ["EUR"],
         "paths": ["display_name", "pooled_training"], "page_size": [0, 1, 3], "action": [""], "request_id": ["", "", _UNKNOWN],
         "insight_id": ids.insight_id, "insight_ids": ids.insight_id, "insight_type": ["", "payroll_cost_spike"],
         "min_confidence": [0.0, 0.5],
@@ -158,11 +188,14 @@ async def storm(service: Service, ids: Ids, calls: int) -> Findings:
         dice = random.Random(number)
         for turn in range(calls // LANES + 1):
             rpc = rpcs[(turn * LANES + number) % len(rpcs)]
-            request = walk.request(rpc, dice, pools).SerializeToString()
+            message = walk.request(rpc, dice, pools)
+            request = message.SerializeToString()
             metadata = operator if "OperationsService" in rpc.path and "RunJob" not in rpc.path and dice.random() < 0.5 else tenant
             code, answer = await _call(service.channel, rpc, request, metadata)
             findings.codes[code] += 1
             findings.paths[rpc.path] += 1
+            if code == "OK":
+                findings.note(message, answer)
             # What the caller sent may come back (an unknown employee_key in its own error); nothing else of theirs may.
             for leak in _canaries(answer):
                 if leak not in request:
@@ -220,6 +253,9 @@ async def test_guarantee_08_no_rpc_shows_or_changes_anything_of_another_tenant(
     assert findings.codes["OK"] > CALLS // 4
     assert findings.codes["INTERNAL"] == 0
     assert findings.codes["NOT_FOUND"] > CALLS // 50
+    # The attacker's own rows of every kind were taken, under keys of the victims, and some were erased.
+    assert findings.ingested == set(MEMBERS)
+    assert findings.erased
     assert {org: await everything_of(cluster, database, org) for org in VICTIMS} == before
 
 
