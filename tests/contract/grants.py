@@ -48,7 +48,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         *(("dispatch", "prediction_starts", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
         *(("dispatch", "prediction_turns", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("dispatch", "prediction_backlog", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
-        ("trainer", "pooled_turnover_rows", "SELECT", ("*",)),
+        *(("trainer", f"pooled_{rows}_rows", "SELECT", ("*",)) for rows in ("contract", "review", "spend", "turnover")),
         *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
     }
