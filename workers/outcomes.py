@@ -9,13 +9,13 @@ import numpy as np
 
 from server.errors import Reason
 from server.ml.forecaster import Forecaster
-from server.ml.intervals import LEVEL
+from server.ml.intervals import COVERAGE
 from server.ml.series import year_and_month
 from server.ml.spend_series import series_of
 from server.predictions.model import (
     Band,
-    Contribution,
     ContractRiskResult,
+    Contribution,
     Direction,
     JobFailure,
     PerformanceResult,
@@ -66,7 +66,7 @@ def _forecast(forecaster: Forecaster, row: Features) -> SpendResult:
     made = forecaster.forecast(series_of(row), int(row["horizon"]))
     return SpendResult(
         points=tuple(_points(made)),
-        level=LEVEL,
+        level=COVERAGE,
         confidence=float(np.mean(made.confidence)),
         contributions=_contributions(made.contributions),
         model_was_drifting=False,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 from server.predictions.model import (
     Band,
-    Contribution,
     ContractRiskResult,
+    Contribution,
     Direction,
     PerformanceResult,
     SpendPoint,
@@ -125,6 +125,4 @@ def _likelihood(kind: Literal["turnover", "contract_risk", "performance"], resul
 
 
 def _contributions(items: Iterable[Contribution]) -> list[StoredContribution]:
-    return [
-        {"feature": item.feature, "direction": item.direction, "contribution": item.contribution, "band": item.band} for item in items
-    ]
+    return [{"feature": item.feature, "direction": item.direction, "contribution": item.contribution, "band": item.band} for item in items]

@@ -104,7 +104,8 @@ async def _reviewed(tx: ReadTx, org: OrgId, subject: Subject) -> Mapping[str, Fe
 async def _spend(tx: ReadTx, org: OrgId, subject: Subject) -> Mapping[str, FeatureValue]:
     months = await facts.spend_months(tx, org, subject.key, subject.category)
     if len({currency for month in months for currency in month.currencies}) > 1:
-        raise invalid_argument("spend.category", "the entries are in several currencies; name a category of one", Reason.INPUT_SCHEMA_MISMATCH)
+        description = "the entries are in several currencies; name a category of one"
+        raise invalid_argument(field="spend.category", description=description, reason=Reason.INPUT_SCHEMA_MISMATCH)
     amounts = {_number(month.period): month.amount for month in months if month.amount is not None}
     if not amounts:
         raise not_found(Reason.SPEND_SERIES_NOT_FOUND, "spend_series", "/".join(filter(None, (subject.key, subject.category))))

@@ -59,7 +59,7 @@ def wanted(message: pb.RequestPredictionRequest | pb.PredictionInput, prefix: st
             features, subject, digest = _performance(message.performance)
         case "spend":
             features, subject, digest = _spend(message.spend, path)
-        case "features":
+        case _:
             features, subject, digest = flat_values(message.features, path), None, _digest(message.features)
     return Wanted(kind, features, digest, subject, path, schedule_time)
 
@@ -95,14 +95,16 @@ def _spend(given: pb.SpendInput, path: str) -> _Read:
     for place, each in enumerate(given.history):
         number = _month(each, f"{path}.history[{place}].period")
         if number in seen:
-            raise invalid_argument(f"{path}.history[{place}].period", "is a month that came before", Reason.INPUT_SCHEMA_MISMATCH)
+            field = f"{path}.history[{place}].period"
+            raise invalid_argument(field, "is a month that came before", Reason.INPUT_SCHEMA_MISMATCH)
         seen.add(number)
         if each.HasField("amount"):
             amounts[number] = each.amount
         if each.HasField("budget"):
             budgets[number] = each.budget
     if not amounts:
-        raise invalid_argument(f"{path}.history", "has no month with an amount", Reason.INPUT_SCHEMA_MISMATCH)
+        field = f"{path}.history"
+        raise invalid_argument(field, "has no month with an amount", Reason.INPUT_SCHEMA_MISMATCH)
     category = {"category": given.category} if given.category else {}
     return {**features, **category, **history_features(amounts, budgets)}, None, _digest(given)
 
