@@ -17,10 +17,12 @@ from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
 from server.queue.bell import wait
 from server.schedule import store
+from server.schedule.calendar import WEEKLY_RETRAINING
 from server.schedule.model import QUEUED_TOPIC, LeaseLost, RunState
 from server.telemetry import metrics, names
 from server.telemetry.tracing import span
 from server.training.model import TRAIN
+from workers.retraining import retrain_all
 from workers.training import train_shared_model
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     JobFunction = Callable[[App, Claim, Callable[[float, str], None]], Awaitable[Mapping[str, object]]]
 
-JOBS: Mapping[str, JobFunction] = {TRAIN: train_shared_model}
+JOBS: Mapping[str, JobFunction] = {TRAIN: train_shared_model, WEEKLY_RETRAINING: retrain_all}
 """Every job that can be run, by name; runs of others are left to workers that know them."""
 
 _IDLE_SECONDS = 1.0

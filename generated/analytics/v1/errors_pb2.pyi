@@ -105,6 +105,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: this server works on as many calls as it may; nothing was done, retry after the given pause."""
     ERROR_REASON_INSIGHT_NOT_FOUND: _ErrorReason.ValueType  # 36
     """NOT_FOUND: no such active insight in the caller's organization."""
+    ERROR_REASON_CONTRACT_NOT_FOUND: _ErrorReason.ValueType  # 40
+    """NOT_FOUND: no such contract in the caller's organization."""
+    ERROR_REASON_SPEND_SERIES_NOT_FOUND: _ErrorReason.ValueType  # 41
+    """NOT_FOUND: no amounts of such a unit, or unit and category, in the caller's organization."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or a job failed. It stands as text in `google.rpc.ErrorInfo.reason` (domain `analytics`) of every error
@@ -187,4 +191,8 @@ ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 35
 """UNAVAILABLE: this server works on as many calls as it may; nothing was done, retry after the given pause."""
 ERROR_REASON_INSIGHT_NOT_FOUND: ErrorReason.ValueType  # 36
 """NOT_FOUND: no such active insight in the caller's organization."""
+ERROR_REASON_CONTRACT_NOT_FOUND: ErrorReason.ValueType  # 40
+"""NOT_FOUND: no such contract in the caller's organization."""
+ERROR_REASON_SPEND_SERIES_NOT_FOUND: ErrorReason.ValueType  # 41
+"""NOT_FOUND: no amounts of such a unit, or unit and category, in the caller's organization."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
