@@ -10,14 +10,16 @@ import numpy as np
 
 from server.benchmarks.catalogue import BY_NAME, METRICS, Unit
 from server.benchmarks.model import INDUSTRIES, NO_CURRENCY, SIZES, Earlier, Place, Release, Sheet, SheetRelease, Shown, Withheld, band
-from server.stats.disclosure import RULES, Rules, Sizes, Verdict, cells, judge, units
-from server.stats.membership import NOBODY, Shape, admit
+from server.stats.disclosure import RULES, Rules, Sizes, Verdict, judge, units
+from server.stats.membership import NOBODY, Least, Shape, admit
 from server.stats.quartiles import quartiles
+from server.stats.two_releases import Figures, withhold
 from server.tenants.model import Industry, SizeRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from server.benchmarks.catalogue import Metric
     from server.benchmarks.model import Contribution, Past
     from server.stats.disclosure import Cell
     from server.stats.membership import Members
@@ -31,7 +33,9 @@ _COLUMNS = {size.value: number for number, size in enumerate(SIZES)}
 _CURRENCY_LETTERS = 3
 
 
-def decide(rows: Iterable[Contribution], earlier: Earlier, salt: bytes, rules: Rules = RULES) -> Release:
+def decide(
+    rows: Iterable[Contribution], earlier: Earlier, salt: bytes, rules: Rules = RULES, metrics: Sequence[Metric] = METRICS
+) -> Release:
     """Decide about every cell of every metric and currency.
 
     Args:
@@ -39,6 +43,7 @@ def decide(rows: Iterable[Contribution], earlier: Earlier, salt: bytes, rules: R
         earlier: what is kept of earlier releases.
         salt: of this release; decides who is left out where somebody has to be.
         rules: the bounds.
+        metrics: of the catalogue.
 
     """
     skipped: Counter[str] = Counter()
@@ -50,7 +55,7 @@ def decide(rows: Iterable[Contribution], earlier: Earlier, salt: bytes, rules: R
         else:
             sheets[Sheet(row.metric, row.currency)][row.tag] = row
     made = []
-    for metric in METRICS:
+    for metric in metrics:
         for sheet, main in _sheets_of(metric.name, sheets, earlier, skipped, rules):
             made.append(_sheet(sheet, sheets.get(sheet, {}), earlier.sheets.get(sheet, ()), salt, rules, skipped, main=main))
     counted = sum(len(members) for sheet in made for members in sheet.members.values())
@@ -107,10 +112,11 @@ def _sheet(  # noqa: PLR0913 - what a sheet is decided from
     main: bool,
 ) -> SheetRelease:
     places = {tag: (_ROWS[row.industry], _COLUMNS[row.size]) for tag, row in rows.items()}
-    admission = admit(places, SHAPE, [each.members for each in past], rules.change, salt)
+    admission = admit(places, SHAPE, [each.members for each in past], _least(past, rules), salt)
     skipped.update(admission.waiting.values())
     members = admission.members
-    verdicts = judge(_sizes(members, rows), SHAPE, _remembered(members, past, rules), rules)
+    sizes = _sizes(members, rows)
+    verdicts = withhold(judge(sizes, SHAPE, rules), members, _kept(past), SHAPE, rules)
     made, private = [], {}
     for cell, verdict in verdicts.items():
         place, figures, counted = place_of(cell), None, 0
@@ -124,6 +130,12 @@ def _sheet(  # noqa: PLR0913 - what a sheet is decided from
     return SheetRelease(sheet, members, made, private)
 
 
+def _least(past: Sequence[Past], rules: Rules) -> Least:
+    """Return the smallest units; a place that was shown and shrank below a cell would show what its row and column lost."""
+    shown = {_cell_of(place) for each in past for place in each.shown}
+    return Least(rules.change, dict.fromkeys(shown, rules.organizations))
+
+
 def _sizes(members: Mapping[UnitOfTable, Members], rows: Mapping[bytes, Contribution]) -> Sizes:
     shape = (SHAPE.rows + 1, SHAPE.columns + 1)
     sizes = Sizes(np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape))
@@ -133,15 +145,10 @@ def _sizes(members: Mapping[UnitOfTable, Members], rows: Mapping[bytes, Contribu
     return sizes
 
 
-def _remembered(members: Mapping[UnitOfTable, Members], past: Sequence[Past], rules: Rules) -> set[Cell]:
-    """Return the cells that were shown with about the same organizations, so that their figures can be subtracted now.
-
-    Where as many differ as make a cell, a difference mixes at least so many, and tells nobody apart.
-    """
-    found: set[Cell] = set()
+def _kept(past: Sequence[Past]) -> Sequence[Figures]:
+    """Return the kept releases, what is the same in several once."""
+    found = {}
     for each in past:
-        changed = {unit: len(members.get(unit, NOBODY) ^ each.members.get(unit, NOBODY)) for unit in {*members, *each.members}}
-        for cell in map(_cell_of, each.shown):
-            if cell not in found and sum(changed.get(unit, 0) for unit in units(cell, SHAPE)) < rules.organizations:
-                found.add(cell)
-    return found & set(cells(SHAPE))
+        key = (frozenset((unit, tags) for unit, tags in each.members.items() if tags), each.shown)
+        found[key] = Figures(each.members, frozenset(map(_cell_of, each.shown)))
+    return list(found.values())

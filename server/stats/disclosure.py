@@ -8,7 +8,7 @@ and where they come from:
   Cox, "Linear sensitivity measures in statistical disclosure control", J. Statist. Plann. Inference 5, 1981);
 * complementary suppression: nothing that shown cells leave after subtraction is smaller than a cell may be, or dominated
   (4.4 there; Fischetti and Salazar, "Solving the cell suppression problem on tabular data", Management Science 47, 2001);
-* two releases: see `server.stats.membership`.
+* two releases: `server.stats.membership` and `server.stats.two_releases`.
 
 Percentiles do not add up as sums do. The rules hold for the sets of contributors all the same, as if they did: whoever can
 tell a set apart can learn more about it than was meant.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -64,53 +65,51 @@ class Sizes:
     largest: NDArray[np.float64]
     total: NDArray[np.float64]
 
-    def of(self, where: tuple[slice | int | Sequence[int], slice | int]) -> tuple[int, float, float]:
-        """Return the three of a part of the table."""
-        return int(self.organizations[where].sum()), float(self.largest[where].max(initial=0)), float(self.total[where].sum())
 
-
-def cells(shape: Shape) -> list[Cell]:
+@cache
+def cells(shape: Shape) -> tuple[Cell, ...]:
     """Return every cell: places first, then the whole, rows and columns."""
     rows, columns = range(shape.rows), range(shape.columns)
-    return [*product(rows, columns), WHOLE, *((row, None) for row in rows), *((None, column) for column in columns)]
+    return (*product(rows, columns), WHOLE, *((row, None) for row in rows), *((None, column) for column in columns))
 
 
-def units(cell: Cell, shape: Shape) -> Iterator[Unit]:
+@cache
+def units(cell: Cell, shape: Shape) -> tuple[Unit, ...]:
     """Return the units that a cell is made of; what is pooled counts in rows and in the whole, never in columns."""
     row, column = cell
-    if cell == WHOLE:
-        yield from product(range(shape.rows + 1), range(shape.columns + 1))
-    elif column is None:
-        yield from ((row or 0, each) for each in range(shape.columns + 1))
-    elif row is None:
-        yield from ((each, column) for each in range(shape.rows))
-    else:
-        yield row, column
+    if row is None:
+        rows = range(shape.rows + (column is None))
+        return tuple(product(rows, range(shape.columns + 1) if column is None else [column]))
+    return tuple((row, each) for each in (range(shape.columns + 1) if column is None else [column]))
 
 
-def judge(sizes: Sizes, shape: Shape, earlier: Collection[Cell], rules: Rules = RULES) -> Mapping[Cell, Verdict]:
-    """Decide about every cell: finest first, then the whole, then rows and columns, the larger first.
+def judge(sizes: Sizes, shape: Shape, rules: Rules = RULES) -> Mapping[Cell, Verdict]:
+    """Decide about every cell of one release: finest first, then the whole, then rows and columns, the larger first.
 
     Args:
         sizes: of the units.
         shape: of the table.
-        earlier: cells that were shown with about the same organizations in a kept release; whoever kept the figures can
-            subtract them now.
         rules: the bounds.
 
     """
-    verdicts = {cell: _alone(sizes, cell, rules) for cell in cells(shape)}
+    figures = _figures(sizes, shape)
+    verdicts = {cell: _alone(*figures[cell], rules) for cell in cells(shape)}
+    wanted = {cell for cell, verdict in verdicts.items() if verdict is Verdict.SHOWN}
+    if not opened(wanted, sizes, rules):
+        return verdicts
     shown: set[Cell] = set()
-    remembered = set(earlier)
-    for cell in _by_rank(verdicts, sizes):
-        if verdicts[cell] is not Verdict.SHOWN:
-            continue
-        if _opens(cell, shown, sizes, rules) or _opens(cell, remembered, sizes, rules):
+    for cell in ranked(wanted, {cell: -figures[cell][0] for cell in wanted}):
+        if None in cell and opened({*shown, cell}, sizes, rules):
             verdicts[cell] = Verdict.COMPLEMENTARY
         else:
             shown.add(cell)
-            remembered.add(cell)
     return verdicts
+
+
+def ranked(wanted: Collection[Cell], order: Mapping[Cell, int] | None = None) -> list[Cell]:
+    """Return cells from the first to the last that is worth showing; `order` decides among those of one kind."""
+    ranks = {(False, False): 0, (True, True): 1, (False, True): 2, (True, False): 3}
+    return sorted(wanted, key=lambda cell: (ranks[cell[0] is None, cell[1] is None], (order or {}).get(cell, 0), str(cell)))
 
 
 def opened(shown: Collection[Cell], sizes: Sizes, rules: Rules = RULES) -> set[frozenset[Unit]]:
@@ -120,9 +119,12 @@ def opened(shown: Collection[Cell], sizes: Sizes, rules: Rules = RULES) -> set[f
     whole without them, if that is shown) are disjoint sets R, what is left of shown columns disjoint sets C. A combination
     gives a unit the sum of a number of its R and a number of its C, and tells a set apart where the sums are 0 and 1: a
     potential difference over a graph whose edges are the units. Cut at every level it falls apart into sets that are told
-    apart themselves: some R, less all the C that lie inside of them; or some C, less the R inside of them. So it is enough
-    to look at every choice of R, and at every choice of C.
+    apart themselves: some R, less some C that lie inside of them; or some C, less some R inside of them. What is left in
+    the first case is a set where all such C are gone, and the C that are not. So it is enough to look at every R and C
+    alone, at every choice of R less all C inside, and at every choice of C less all R inside.
     """
+    if not any(None in cell for cell in shown):
+        return set()
     rows, columns = sizes.organizations.shape
     here = Sizes(sizes.organizations.copy(), sizes.largest.copy(), sizes.total.copy())
     for row, column in shown:
@@ -146,31 +148,25 @@ def opened(shown: Collection[Cell], sizes: Sizes, rules: Rules = RULES) -> set[f
     return found
 
 
-def _opens(cell: Cell, shown: set[Cell], sizes: Sizes, rules: Rules) -> bool:
-    """Whether showing a cell beside others tells something apart that they do not tell apart already."""
-    if cell in shown or not (None in cell or any(None in each for each in shown)):
-        return False
-    return bool(opened({*shown, cell}, sizes, rules) - opened(shown, sizes, rules))
+def _figures(sizes: Sizes, shape: Shape) -> Mapping[Cell, tuple[int, float, float]]:
+    """Return of every cell what `Sizes` has of every unit."""
+    organizations, largest, total = sizes.organizations.tolist(), sizes.largest.tolist(), sizes.total.tolist()
+
+    def of(cell: Cell) -> tuple[int, float, float]:
+        inside = units(cell, shape)
+        return (
+            sum(organizations[row][column] for row, column in inside),
+            max(largest[row][column] for row, column in inside),
+            sum(total[row][column] for row, column in inside),
+        )
+
+    return {cell: of(cell) for cell in cells(shape)}
 
 
-def _alone(sizes: Sizes, cell: Cell, rules: Rules) -> Verdict:
-    organizations, largest, total = sizes.of(_where(cell))
+def _alone(organizations: int, largest: float, total: float, rules: Rules) -> Verdict:
     if organizations < rules.organizations:
         return Verdict.TOO_FEW
     return Verdict.DOMINATED if largest > rules.largest_share * total else Verdict.SHOWN
-
-
-def _where(cell: Cell) -> tuple[slice | int, slice | int]:
-    row, column = cell
-    if row is None:
-        return (slice(None) if column is None else slice(-1)), slice(None) if column is None else column
-    return row, slice(None) if column is None else column
-
-
-def _by_rank(verdicts: Mapping[Cell, Verdict], sizes: Sizes) -> list[Cell]:
-    """Return the cells in the order in which they are tried; of equals the first of the table comes first."""
-    ranks = {(False, False): 0, (True, True): 1, (False, True): 2, (True, False): 3}
-    return sorted(verdicts, key=lambda cell: (ranks[cell[0] is None, cell[1] is None], -sizes.of(_where(cell))[0]))
 
 
 def _grouped(sizes: Sizes, groups: Sequence[Sequence[int]]) -> Sizes:
@@ -198,6 +194,11 @@ def _bad_cuts(
     bad = (left > 0) & ((left < rules.organizations) | (largest > rules.largest_share * total))
     for place in np.flatnonzero(bad):
         yield chosen[place], closed[place]
+    nothing = np.zeros_like(closable)
+    for row in numbers:
+        alone, theirs, heaviest = sizes.organizations[row].sum(), sizes.total[row].sum(), sizes.largest[row].max()
+        if alone and (alone < rules.organizations or heaviest > rules.largest_share * theirs):
+            yield np.arange(len(free)) == row, nothing
 
 
 def _expanded(

@@ -54,8 +54,16 @@ FEW = "few"
 MOVED = "moved"
 
 
+@dataclass(frozen=True, slots=True)
+class Least:
+    """The smallest change of a unit, and the smallest unit: as many, or what `units` says of one."""
+
+    change: int
+    units: Mapping[tuple[int | None, int | None], int] = field(default_factory=dict)
+
+
 def admit(
-    places: Mapping[Tag, tuple[int, int]], shape: Shape, earlier: Sequence[Mapping[Unit, Members]], least: int, salt: bytes
+    places: Mapping[Tag, tuple[int, int]], shape: Shape, earlier: Sequence[Mapping[Unit, Members]], least: Least, salt: bytes
 ) -> Admission:
     """Decide who counts.
 
@@ -63,7 +71,7 @@ def admit(
         places: row and column of everybody who may be counted.
         shape: of the table.
         earlier: members of the units at every kept release, the oldest first.
-        least: smallest change of a unit, and smallest unit.
+        least: the smallest changes and units.
         salt: of this release; decides who is left out where somebody has to be.
 
     """
@@ -80,12 +88,13 @@ def admit(
         else:
             waiting[tag] = MOVED
     last = earlier[-1] if earlier else {}
-    for unit, tags in _pooled(fresh, shape, last, least).items():
+    for unit, tags in _pooled(fresh, shape, last, least.change).items():
         wanted[unit] |= tags
     members = {}
     for unit in sorted({*wanted, *chain.from_iterable(earlier)}):
         before = [past.get(unit, NOBODY) for past in earlier]
-        counted = _settle(frozenset(wanted.get(unit, ())), before, least, salt)
+        smallest = max(least.change, least.units.get(unit, 0))
+        counted = _settle(frozenset(wanted.get(unit, ())), before, (least.change, smallest), salt)
         members[unit] = counted
         waiting |= dict.fromkeys(wanted.get(unit, set()) - counted, FEW)
     return Admission(members, waiting)
@@ -109,11 +118,12 @@ def _pooled(fresh: Mapping[Unit, set[Tag]], shape: Shape, last: Mapping[Unit, Me
     return {**finest, (shape.rows, shape.columns): rest}
 
 
-def _settle(wanted: Members, before: Sequence[Members], least: int, salt: bytes) -> Members:
-    """Return the first choice that differs from every earlier set by nobody or by `least`; nobody at all always does."""
+def _settle(wanted: Members, before: Sequence[Members], least: tuple[int, int], salt: bytes) -> Members:
+    """Return the first choice that is large enough and differs enough from every earlier set, or not at all; nobody always does."""
+    change, smallest = least
     kept = set(before)
     for choice in _choices(wanted, before[-1] if before else NOBODY, salt):
-        if (not choice or len(choice) >= least) and all(choice == past or len(choice ^ past) >= least for past in kept):
+        if (not choice or len(choice) >= smallest) and all(choice == past or len(choice ^ past) >= change for past in kept):
             return choice
     return NOBODY
 
