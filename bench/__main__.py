@@ -13,6 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench.benchmarks import benchmarks
 from bench.calls import calls
 from bench.claims import claims
 from bench.context import service
@@ -41,6 +42,7 @@ MEASURES: Mapping[str, Measure] = {
     "throughput": throughput,
     "watchers": watchers,
     "claims": claims,
+    "benchmarks": benchmarks,
 }
 QUICK = 0.1
 
