@@ -13,6 +13,7 @@ import structlog
 from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.benchmarks.model import MONTHLY_BENCHMARKS
 from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
 from server.queue.bell import wait
@@ -22,6 +23,7 @@ from server.schedule.model import QUEUED_TOPIC, LeaseLost, RunState
 from server.telemetry import metrics, names
 from server.telemetry.tracing import span
 from server.training.model import TRAIN
+from workers.benchmarks import update_benchmarks
 from workers.retraining import retrain_all
 from workers.training import train_shared_model
 
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
 
     JobFunction = Callable[[App, Claim, Callable[[float, str], None]], Awaitable[Mapping[str, object]]]
 
-JOBS: Mapping[str, JobFunction] = {TRAIN: train_shared_model, WEEKLY_RETRAINING: retrain_all}
+JOBS: Mapping[str, JobFunction] = {
+    TRAIN: train_shared_model,
+    WEEKLY_RETRAINING: retrain_all,
+    MONTHLY_BENCHMARKS: update_benchmarks,
+}
 """Every job that can be run, by name; runs of others are left to workers that know them."""
 
 _IDLE_SECONDS = 1.0

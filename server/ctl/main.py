@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from server.ctl import (
+    benchmarks,
     demo,
     facts,
     import_facts,
@@ -59,6 +60,7 @@ def root(  # noqa: PLR0913 - one argument per global option
 
 app.add_typer(import_facts.app, name="import")
 app.command("train")(train.train)
+app.command("benchmarks")(benchmarks.benchmarks)
 app.command("models")(models.models)
 app.command("predict")(predict.predict)
 app.command("jobs")(jobs.jobs)

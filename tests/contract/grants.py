@@ -12,10 +12,15 @@ SHARED_TABLES = frozenset(
     {
         *("shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog"),
         *("schedules", "scheduled_runs", "job_run_organizations"),
+        *("shared_benchmark_cells", "benchmark_releases", "benchmark_members", "benchmark_privacy_budget", "benchmark_secret"),
     }
 )
 """Tables that belong to no tenant: models are trained on pooled rows, runs and their schedule belong to the platform, the
-backlog is one row of sums. `job_run_organizations` says of each organization whether a run dealt with it, and nothing else."""
+backlog is one row of sums. `job_run_organizations` says of each organization whether a run dealt with it, and nothing else.
+
+Benchmark cells are figures of ten organizations or more; `benchmark_members` says under tags which ones counted, and nobody
+but the owner reads `benchmark_secret`, with which the tags are made.
+"""
 
 SHARED_REFERENCES = frozenset({("prediction_jobs", "shared_models")})
 """Foreign keys from a tenant's table to a shared one; every other foreign key starts with org_id."""
@@ -63,13 +68,20 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         *(("trainer", f"pooled_{rows}_rows", "SELECT", ("*",)) for rows in ("contract", "review", "spend", "turnover")),
         *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("app", "organization_metrics", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
+        ("app", "shared_benchmark_cells", "SELECT", ("*",)),
+        ("benchmark", "benchmark_contributions", "SELECT", ("*",)),
+        *(("benchmark", "shared_benchmark_cells", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *(("benchmark", "benchmark_releases", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("benchmark", "benchmark_members", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
+        *(("benchmark", "benchmark_privacy_budget", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
     }
 )
 
 TENANT_TABLES = (
     *FACTS,
     *("audit_entries", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
-    *("insights", "insight_views", "organizations", "outbox", "prediction_turns", "tenant_switches"),
+    *("insights", "insight_views", "organizations", "organization_metrics", "outbox", "prediction_turns", "tenant_switches"),
 )
 
 # (table, policy, role, using, with check)

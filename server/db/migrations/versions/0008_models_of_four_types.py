@@ -12,7 +12,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 
 _EMPLOYEE = """department, job_role, business_travel, education_field, over_time, job_level, education_level, environment_satisfaction,
     job_involvement, job_satisfaction, relationship_satisfaction, work_life_balance, performance_rating, companies_worked,
