@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,15 +79,11 @@ async def test_a_row_that_only_the_server_can_refuse_is_told_by_its_line(termina
     assert "0 inserted" in ended.out
 
 
-def few_people(facts: Iterator[Message]) -> Iterator[Message]:
-    return (fact for fact in facts if str(getattr(fact, "employee_key", "")).startswith("00"))
-
-
 PUBLISHED: dict[str, Callable[[], Iterator[Message]]] = {
-    "employees": lambda: few_people(public_data.baltimore_employees()),
-    "exits": lambda: few_people(public_data.baltimore_exits()),
-    "payroll": lambda: few_people(public_data.baltimore_payroll()),
-    "contracts": public_data.csis_contracts,
+    "employees": lambda: public_data.baltimore_employees(before="01"),
+    "exits": lambda: public_data.baltimore_exits(before="01"),
+    "payroll": lambda: public_data.baltimore_payroll(before="01"),
+    "contracts": lambda: islice(public_data.csis_contracts(), 1500),
     "spend": public_data.public_spend,
     "reviews": public_data.garments_reviews,
 }
