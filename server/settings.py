@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     db_app_password: SecretStr = Field(SecretStr(""), description="Password of role `app` (requests and tenant work).")
     db_dispatch_password: SecretStr = Field(SecretStr(""), description="Password of role `dispatch` (queue columns only).")
     db_trainer_password: SecretStr = Field(SecretStr(""), description="Password of role `trainer` (pooled, consented rows; models).")
+    db_relay_password: SecretStr = Field(SecretStr(""), description="Password of role `relay` (publishing events).")
     db_pool_size: int = Field(8, ge=1, le=200, description="Connections per process of role `app`; other roles take two.")
     redis_url: str = Field("", description="`redis://host:port/0` or `unix:///path/valkey.sock` of Valkey or Redis.")
     secret_key: Key = Field(

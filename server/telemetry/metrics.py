@@ -65,6 +65,8 @@ PREDICTION_RUN_SECONDS = Histogram(
 JOB_RUNS_ENDED = Counter(names.JOB_RUNS_ENDED, "Runs that ended, by job and state.", ["job", "state"], registry=REGISTRY)
 JOB_RUN_SECONDS = Histogram(names.JOB_RUN_SECONDS, "Time of a run, by job.", ["job"], buckets=_WORK_SECONDS, registry=REGISTRY)
 
+EVENTS_PUBLISHED = Counter(names.EVENTS_PUBLISHED, "Events that the relay of this process published, copies counted.", registry=REGISTRY)
+
 
 @dataclass(frozen=True, slots=True)
 class MetricsPage:

@@ -15,6 +15,7 @@ PREDICTION_OLDEST_WAIT_SECONDS = "analytics_prediction_oldest_wait_seconds"
 PREDICTION_RUN_SECONDS = "analytics_prediction_run_seconds"
 JOB_RUNS_ENDED = "analytics_job_runs_ended_total"
 JOB_RUN_SECONDS = "analytics_job_run_seconds"
+EVENTS_PUBLISHED = "analytics_events_published_total"
 
 SPAN_PREDICTION = "prediction.execute"
 SPAN_JOB_RUN = "job_run.execute"

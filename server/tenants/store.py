@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from server.db import now
+from server.identity import OrgId
 from server.tenants.model import Industry, Profile, SizeRange, Switches
 from server.tenants.tables import organization_profiles, tenant_switches
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from server.db import ReadTx, Tx
-    from server.identity import OrgId
+
+_LIST = text("SELECT list_orgs AS org_id FROM list_orgs(:after, :most)")
+
+
+async def organizations(tx: ReadTx, after: str, limit: int) -> Sequence[OrgId]:
+    """Return at most `limit` organizations, by id, after `after`; for work on all of them, one page at a time."""
+    return [OrgId(row.org_id) for row in await tx.all(_LIST, {"after": after, "most": limit})]
 
 
 async def profile(tx: ReadTx, org: OrgId) -> Profile:

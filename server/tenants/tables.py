@@ -13,6 +13,8 @@ organization_profiles = tenant_table(
     Column("updated_at", DateTime(timezone=True), nullable=False),
 )
 
+organizations = tenant_table("organizations", Column("first_seen_at", DateTime(timezone=True), nullable=False))
+
 tenant_switches = tenant_table(
     "tenant_switches",
     Column("pooled_training", Boolean, nullable=False),

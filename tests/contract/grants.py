@@ -8,8 +8,9 @@ from __future__ import annotations
 TENANT = "(org_id = ( SELECT NULLIF(current_setting('app.org_id'::text, true), ''::text) AS \"nullif\"))"
 ALL_ROWS = "true"
 
-SHARED_TABLES = frozenset({"shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog"})
-"""Tables without org_id: models are trained on pooled rows, runs belong to the platform, the backlog is one row of sums."""
+SHARED_TABLES = frozenset({"shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog", "shared_outbox"})
+"""Tables without org_id: models are trained on pooled rows, runs belong to the platform, the backlog is one row of sums,
+and events about what is shared wait for the relay to copy them to every tenant."""
 
 SHARED_REFERENCES = frozenset({("prediction_jobs", "shared_models")})
 """Foreign keys from a tenant's table to a shared one; every other foreign key starts with org_id."""
@@ -49,12 +50,20 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         ("trainer", "pooled_turnover_rows", "SELECT", ("*",)),
         *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("app", table, "SELECT", ("*",)) for table in ("events", "event_sequences")),
+        *(("relay", "outbox", privilege, ("*",)) for privilege in ("SELECT", "DELETE")),
+        *(("relay", "events", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
+        *(("relay", "event_sequences", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        ("trainer", "shared_outbox", "INSERT", ("*",)),
+        *(("relay", "shared_outbox", privilege, ("*",)) for privilege in ("SELECT", "DELETE")),
+        ("relay", "shared_outbox", "UPDATE", ("copied_to",)),
+        *(("app", "organizations", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
     }
 )
 
 TENANT_TABLES = (
     *("audit_entries", "employees", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
-    *("outbox", "prediction_turns", "tenant_switches"),
+    *("outbox", "prediction_turns", "tenant_switches", "events", "event_sequences", "organizations"),
 )
 
 # (table, policy, role, using, with check)
@@ -66,6 +75,7 @@ POLICIES: frozenset[tuple[str, str, str, str, str]] = frozenset(
         ("outbox", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
         ("prediction_turns", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
         ("prediction_starts", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
+        *((table, "relay", "relay", ALL_ROWS, ALL_ROWS) for table in ("outbox", "events", "event_sequences")),
     }
 )
 
@@ -73,6 +83,7 @@ POLICIES: frozenset[tuple[str, str, str, str, str]] = frozenset(
 # of an extension. One that runs as its definer passes every policy by its owner: it needs a search_path and named callers.
 FUNCTIONS: frozenset[tuple[str, str, bool, str, tuple[str, ...]]] = frozenset(
     {
+        ("list_orgs(text,integer)", "analytics_owner", True, "pg_catalog, pg_temp", ("analytics_owner", "app", "relay")),
         ("analytics_now()", "analytics_owner", False, "", ("PUBLIC", "analytics_owner")),
         ("prediction_room(text,bigint,bigint,bigint)", "analytics_owner", False, "", ("analytics_owner", "app")),
     }
