@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from server.rpc.events import EventRpcs
 from server.rpc.facts import FactRpcs
 from server.rpc.models import ModelRpcs
 from server.rpc.operations import OperationRpcs
@@ -23,6 +24,7 @@ def services(app: App) -> Mapping[str, Sequence[object]]:
     return {
         "analytics.v1.AnalyticsService": [PredictionRpcs(app), PredictionBatchRpcs(app), ModelRpcs(app)],
         "analytics.v1.FactService": [FactRpcs(app)],
+        "analytics.events.v1.EventService": [EventRpcs(app)],
         "analytics.v1.TenantService": [TenantRpcs(app)],
         "analytics.admin.v1.OperationsService": [OperationRpcs(app), QueueRpcs(app)],
     }

@@ -20,6 +20,7 @@ SERVICES = (
     "analytics.v1.AnalyticsService",
     "analytics.v1.FactService",
     "analytics.v1.TenantService",
+    "analytics.events.v1.EventService",
     "analytics.admin.v1.OperationsService",
 )
 
