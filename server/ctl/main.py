@@ -6,6 +6,7 @@ import typer
 
 from server.ctl import (
     demo,
+    events,
     facts,
     import_employees,
     jobs,
@@ -72,6 +73,7 @@ app.command("queue")(queue.queue)
 app.add_typer(facts.app, name="facts")
 app.add_typer(tenant.profile_app, name="profile")
 app.add_typer(tenant.switches_app, name="switches")
+app.add_typer(events.app, name="events")
 app.command("audit")(tenant.audit)
 app.command("login")(login.login)
 app.command("demo")(demo.demo)

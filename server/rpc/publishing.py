@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from server.app import App
     from server.audit.model import Origin
-    from server.db import ReadTx, Tx
+    from server.db import Tx
     from server.identity import OrgId
     from server.rpc.call import Call
 
 # What may differ when a producer sends the same event again.
-_OF_THE_DELIVERY = frozenset({"subject", "publish_time", "sequence", "traceparent"})
+_OF_THE_DELIVERY = frozenset({"id", "subject", "publish_time", "sequence", "traceparent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,11 @@ async def _earlier(app: App, call: Call, events: Sequence[_Inbound]) -> _Answers
     """Return the first answers of those that were accepted before, audited as repeated requests are."""
     org, found = call.caller.org, _Answers()
     async with app.read(org) as tx:
-        for each in events:
-            answer = await _recall(tx, call, each)
-            if answer is not None:
-                found[each.event_id] = answer
+        stored = await idempotency.recall_all(tx, org, call.method, [each.event_id for each in events])
+    for each in events:
+        if each.event_id in stored:
+            kept = stored[each.event_id]
+            found[each.event_id] = _again(kept.response) if kept.request_hash == each.content else _reused(each)
     repeated = [answer.prediction for answer in found.values() if isinstance(answer, pb.AcceptedEvent)]
     if repeated:
         async with app.tx(org) as tx:
@@ -91,13 +92,7 @@ async def _earlier(app: App, call: Call, events: Sequence[_Inbound]) -> _Answers
     return found
 
 
-async def _recall(tx: ReadTx, call: Call, each: _Inbound) -> pb.AcceptedEvent | AnalyticsError | None:
-    try:
-        stored = await idempotency.recall(tx, call.caller.org, call.method, each.event_id, each.content)
-    except AnalyticsError:
-        return _reused(each)
-    if stored is None:
-        return None
+def _again(stored: bytes) -> pb.AcceptedEvent:
     answer = pb.AcceptedEvent.FromString(stored)
     answer.duplicate = True
     return answer
@@ -123,18 +118,13 @@ async def _predict(app: App, call: Call, events: Sequence[_Inbound]) -> _Answers
 
 
 async def _remember(tx: Tx, call: Call, events: Sequence[_Inbound], answers: _Answers) -> None:
-    """Keep the answers; what was refused may be sent again. In one order, so that two calls wait for each other in a line."""
-    for each in sorted(events, key=lambda each: each.event_id):
+    """Keep the answers; what was refused may be sent again."""
+    kept = {}
+    for each in events:
         answer = answers[each.event_id]
-        if isinstance(answer, AnalyticsError):
-            continue
-        try:
-            earlier = await idempotency.claim(tx, call.caller.org, call.method, each.event_id, each.content)
-        except AnalyticsError:
-            # Another event of this id was accepted at the same moment. What this one asked for is done as well, and told.
-            continue
-        if earlier is None:
-            await idempotency.remember(tx, call.caller.org, call.method, each.event_id, answer.SerializeToString())
+        if isinstance(answer, pb.AcceptedEvent):
+            kept[each.event_id] = idempotency.Answer(each.content, answer.SerializeToString())
+    await idempotency.remember_all(tx, call.caller.org, call.method, kept)
 
 
 def _ask(each: _Inbound, who: Origin, call: Call) -> Ask:
