@@ -25,7 +25,7 @@ pytestmark = pytest.mark.xdist_group("chaos")
 JOBS = 2_000
 SERVICE_KILLS = 2
 DATABASE_KILLS = 5
-IN_WORKER = sorted(name for name in failpoints.NAMES if name.startswith(("worker.", "dispatch.")))
+IN_WORKER = sorted(name for name in failpoints.NAMES if name.startswith(("worker.", "dispatch.", "relay.")))
 IN_SERVER = sorted(failpoints.NAMES - set(IN_WORKER))
 
 

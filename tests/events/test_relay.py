@@ -198,12 +198,12 @@ async def test_a_copy_to_all_that_was_broken_off_goes_on_where_it_stopped(bed: B
     await bed.appear(*orgs)
     for _ in range(2):
         await bed.tell_all(activated())
-    assert await bed.relay.copy_shared()
+    assert await bed.relay.publish()
     assert [len(await bed.ids(org)) for org in orgs] == [1, 1, 0, 0, 0]
     await Relay(bed.db, bed.bell, tenants.organizations).drain()
     found = [uuids(await bed.read(org)) for org in orgs]
     assert all(len(each) == 2 and each == found[0] for each in found)
-    assert not await bed.relay.copy_shared()
+    assert not await bed.relay.publish()
 
 
 async def test_events_over_a_week_old_are_purged_oldest_first_and_numbers_go_on(

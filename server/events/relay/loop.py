@@ -19,16 +19,18 @@ from server.telemetry import metrics
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from server.db import Database, ReadTx
+    from server.db import Database, ReadTx, Tx
     from server.identity import OrgId
     from server.queue import Bell
 
 IDLE_SECONDS = 1.0
 PURGE_EVERY_SECONDS = 60.0
-LONGEST_PAUSE_SECONDS = 0.05
 _PAUSES_PER_ROUND = 2
-"""Where it rang during a round, the pause after it is as many times as long as the round took, so that under load events are
-published together and the database has time for the changes they tell of."""
+_SHORTEST_PAUSE_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 0.05
+"""Where it rang during a round, the pause after it is as many times as long as the round took, within these bounds, so that under
+load events are published together and the database has time for the changes they tell of. A ring after silence is answered
+at once."""
 _ORGANIZATIONS = 1_000
 _log = structlog.get_logger(__name__)
 
@@ -66,14 +68,13 @@ class Relay:
                 except Exception:  # noqa: BLE001 - logged with its traceback; a defect costs a round, not every event from now on
                     _log.exception("relay.broken")
                 if rung.is_set():
-                    await asyncio.sleep(min(_PAUSES_PER_ROUND * (clock() - began), LONGEST_PAUSE_SECONDS))
+                    pause = _PAUSES_PER_ROUND * (clock() - began)
+                    await asyncio.sleep(min(max(pause, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS))
                 await wait(rung, IDLE_SECONDS)
 
     async def drain(self) -> None:
         """Publish all that is there."""
         while await self.publish():
-            pass
-        while await self.copy_shared():
             pass
 
     async def publish(self) -> bool:
@@ -82,25 +83,23 @@ class Relay:
             if not await store.lock(tx):
                 return False
             batch = await store.publish(tx)
+            more = batch.taken == store.BATCH
+            copied = None if more else await self._copy_shared(tx)
             if batch.taken:
                 await failpoints.passing("relay.published_before_commit")
-        metrics.EVENTS_PUBLISHED.inc(batch.published)
-        return batch.taken == store.BATCH
+        metrics.EVENTS_PUBLISHED.inc(batch.published + (copied or 0))
+        return more or copied is not None
 
-    async def copy_shared(self) -> bool:
-        """Copy the oldest shared event to some more organizations; returns whether there is more to copy."""
-        async with self.db.platform(DbRole.RELAY) as tx:
-            if not await store.lock(tx):
-                return False
-            event = await store.oldest_shared(tx)
-            if event is None:
-                return False
-            orgs = await self.organizations(tx, event.copied_to, _ORGANIZATIONS)
-            copied = await store.copy_shared(tx, event, orgs) if orgs else 0
-            if len(orgs) < _ORGANIZATIONS:
-                await store.all_have(tx, event)
-        metrics.EVENTS_PUBLISHED.inc(copied)
-        return True
+    async def _copy_shared(self, tx: Tx) -> int | None:
+        """Copy the oldest shared event to some more organizations; returns to how many it was new, None where there is none to copy."""
+        event = await store.oldest_shared(tx)
+        if event is None:
+            return None
+        orgs = await self.organizations(tx, event.copied_to, _ORGANIZATIONS)
+        copied = await store.copy_shared(tx, event, orgs) if orgs else 0
+        if len(orgs) < _ORGANIZATIONS:
+            await store.all_have(tx, event)
+        return copied
 
     async def purge(self) -> None:
         """Delete what is no longer kept, a batch at a time."""
