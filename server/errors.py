@@ -74,6 +74,9 @@ class Reason(StrEnum):
     DATABASE_UNAVAILABLE = auto()
     QUEUE_UNAVAILABLE = auto()
     METHOD_NOT_FOUND = auto()
+    CURSOR_EXPIRED = auto()
+    CURSOR_INVALID = auto()
+    EVENT_TYPE_REFUSED = auto()
     INTERNAL = auto()
 
 

@@ -36,6 +36,7 @@ NAMES = frozenset(
         "sweep.taken_back_before_commit",
         "sweep.done",
         "bell.rung",
+        "relay.published_before_commit",
         "worker.received",
         "worker.acknowledged",
         "worker.input_read",

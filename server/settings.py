@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     db_benchmark_password: SecretStr = Field(
         SecretStr(""), description="Password of role `benchmark` (values of contributing organizations under tags; benchmark cells)."
     )
+    db_relay_password: SecretStr = Field(SecretStr(""), description="Password of role `relay` (publishing events).")
     db_pool_size: int = Field(8, ge=1, le=200, description="Connections per process of role `app`; other roles take two.")
     redis_url: str = Field("", description="`redis://host:port/0` or `unix:///path/valkey.sock` of Valkey or Redis.")
     secret_key: Key = Field(

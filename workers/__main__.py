@@ -33,6 +33,7 @@ async def work(settings: settings_module.Settings) -> None:
             asyncio.create_task(runtime.run(), name="predictions"),
             asyncio.create_task(RunWorker(app).run(), name="runs"),
             asyncio.create_task(follow_calendar(app), name="schedule"),
+            asyncio.create_task(app.relay.run(), name="relay"),
         ]
         announce_ready(page.port)
         await stop.wait()

@@ -7,6 +7,7 @@ import typer
 from server.ctl import (
     benchmarks,
     demo,
+    events,
     facts,
     import_facts,
     insights,
@@ -76,6 +77,7 @@ app.add_typer(insights.app, name="insights")
 app.add_typer(facts.app, name="facts")
 app.add_typer(tenant.profile_app, name="profile")
 app.add_typer(tenant.switches_app, name="switches")
+app.add_typer(events.app, name="events")
 app.command("audit")(tenant.audit)
 app.command("login")(login.login)
 app.command("demo")(demo.demo)

@@ -215,7 +215,7 @@ async def accept(tx: Tx, origin: Origin, prepared: Prepared, room: Room) -> Acce
 def told(origin: Origin, job: NewJob, generation: int) -> tuple[PredictionRequested, Cause]:
     """Return the event of a queued job."""
     event = PredictionRequested(job.job_id, generation, job.model_type.value, job.model_version)
-    return event, Cause(origin.request_id, job.traceparent)
+    return event, Cause(origin.correlation_id or origin.request_id, job.traceparent, origin.causation_id)
 
 
 def audited(job: PredictionJob | NewJob, *, deduplicated: bool) -> Act:

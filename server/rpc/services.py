@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from server.rpc.benchmarks import BenchmarkRpcs
+from server.rpc.events import EventRpcs
 from server.rpc.facts import FactRpcs
 from server.rpc.insights import InsightRpcs
 from server.rpc.models import ModelRpcs
@@ -32,6 +33,7 @@ def services(app: App) -> Mapping[str, Sequence[object]]:
             BenchmarkRpcs(app),
         ],
         "analytics.v1.FactService": [FactRpcs(app)],
+        "analytics.events.v1.EventService": [EventRpcs(app)],
         "analytics.v1.TenantService": [TenantRpcs(app)],
         "analytics.admin.v1.OperationsService": [OperationRpcs(app), ScheduleRpcs(app), QueueRpcs(app)],
     }

@@ -73,6 +73,7 @@ SCHEDULE_LATE_SECONDS = Gauge(
     ["job"],
     registry=REGISTRY,
 )
+EVENTS_PUBLISHED = Counter(names.EVENTS_PUBLISHED, "Events that the relay of this process published, copies counted.", registry=REGISTRY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ JOB_RUNS_ENDED = "analytics_job_runs_ended_total"
 JOB_RUN_SECONDS = "analytics_job_run_seconds"
 SCHEDULE_TICKS = "analytics_schedule_ticks_total"
 SCHEDULE_LATE_SECONDS = "analytics_schedule_late_seconds"
+EVENTS_PUBLISHED = "analytics_events_published_total"
 
 SPAN_PREDICTION = "prediction.execute"
 SPAN_JOB_RUN = "job_run.execute"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
@@ -22,17 +23,14 @@ from server.benchmarks.release import decide
 from server.benchmarks.releases import store
 from server.db.engines import DbRole
 from server.errors import AnalyticsError, Reason
-from server.events.benchmarks import BenchmarkUpdated
+from server.events.model import Cause
 from server.identity import OrgId
 from tests.benchmarks.contributing import PAY, THIS_MONTH, TURNOVER, Value, consent, contribute, release, values
 from tests.support import runs
 from tests.support.leftovers import superuser
 from tests.support.working import working
-from workers import benchmarks
 
 if TYPE_CHECKING:
-    from server.db import Tx
-    from server.events.model import Event
     from tests.support.databases import Cluster
     from tests.support.live import Service
 
@@ -93,25 +91,22 @@ async def test_an_operator_starts_a_release_and_follows_it(cluster: Cluster, idl
     assert done.monthly_benchmarks_result.counts["cells_released"] > 0
 
 
-async def test_a_run_that_is_taken_twice_releases_once_and_tells_of_it_once(
-    cluster: Cluster, idle: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[Event] = []
+async def _told(cluster: Cluster, service: Service) -> list[tuple[str, object]]:
+    async with superuser(cluster, service) as connection:
+        rows = await connection.fetch("SELECT subject, payload FROM shared_outbox WHERE type = 'benchmark.updated' ORDER BY place")
+    return [(row["subject"], json.loads(row["payload"])) for row in rows]
 
-    async def tell(_: Tx, event: Event) -> None:
-        told.append(event)
 
-    monkeypatch.setattr(benchmarks, "tell_everybody", tell)
+async def test_a_run_that_is_taken_twice_releases_once_and_tells_everybody_once(cluster: Cluster, idle: Service) -> None:
     await contribute(cluster, idle, values("a", 12))
     run = uuid4()
     first = await release(idle, run)
     await contribute(cluster, idle, values("b", 12, "retail"))
     assert await release(idle, run) == first
-    assert [event.identity for event in told] == ["benchmark.updated/1"]
-    assert isinstance(told[0], BenchmarkUpdated)
-    assert told[0].payload() == {"release": 1, **{name: first[name] for name in ("cells_released", "cells_withheld")}}
+    news = {"release": 1, "cells_published": first["cells_released"], "cells_withheld": first["cells_withheld"]}
+    assert await _told(cluster, idle) == [("benchmark_release/1", news)]
     await release(idle)
-    assert [event.subject for event in told] == ["benchmark_release/1", "benchmark_release/2"]
+    assert [subject for subject, _ in await _told(cluster, idle)] == ["benchmark_release/1", "benchmark_release/2"]
 
 
 async def test_of_releases_at_once_the_one_that_did_not_know_of_the_other_is_refused(cluster: Cluster, idle: Service) -> None:
@@ -130,7 +125,7 @@ async def test_a_release_that_was_decided_before_another_came_is_refused_and_cha
     before = await _cells(cluster, idle)
     with pytest.raises(AnalyticsError) as refused:
         async with idle.app.db.platform(DbRole.BENCHMARK) as tx:
-            await publish(tx, decide([], Earlier(), b""), uuid4(), Earlier(), benchmarks.tell_everybody)
+            await publish(tx, decide([], Earlier(), b""), uuid4(), Earlier(), Cause("test", ""))
     assert refused.value.reason is Reason.CONCURRENT_UPDATE
     assert await _cells(cluster, idle) == before
 

@@ -21,6 +21,7 @@ SERVICES = (
     "analytics.v1.AnalyticsService",
     "analytics.v1.FactService",
     "analytics.v1.TenantService",
+    "analytics.events.v1.EventService",
     "analytics.admin.v1.OperationsService",
 )
 
@@ -113,8 +114,10 @@ def _set(message: Message, part: FieldDescriptor, dice: random.Random, pools: Po
 
 
 def _scalar(part: FieldDescriptor, dice: random.Random, pools: Pools) -> object:
-    if part.name in pools.values:
-        return dice.choice(pools.values[part.name])
+    # Fields of one name may be of different types.
+    fitting = [value for value in pools.values.get(part.name, ()) if isinstance(value, str) == (part.type == FieldDescriptor.TYPE_STRING)]
+    if fitting:
+        return dice.choice(fitting)
     if part.enum_type is not None:
         return dice.choice([value.number for value in part.enum_type.values])
     if part.type == FieldDescriptor.TYPE_BOOL:

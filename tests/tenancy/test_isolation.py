@@ -22,6 +22,7 @@ from server.insights.model import Action, Priority, Provenance
 from server.tenants import store as tenants
 from tests.support import insights, live, walk
 from tests.support.made_facts import MEMBERS, batch, made
+from tests.support.telling import stream, take
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,6 +60,8 @@ class Ids:
     unit: list[str] = field(default_factory=lambda: ["none"])
     page_token: list[str] = field(default_factory=list)
     etag: list[str] = field(default_factory=lambda: ["", "1"])
+    cursor: list[str] = field(default_factory=list)
+    event_id: list[str] = field(default_factory=lambda: [_UNKNOWN])
 
 
 async def _rows(org: str) -> AsyncIterator[fact_service_pb2.IngestFactsRequest]:
@@ -99,7 +102,8 @@ async def fill(service: Service, org: str, ids: Ids) -> None:
         request = predictions_pb2.RequestPredictionRequest(model_type=models_pb2.MODEL_TYPE_TURNOVER_PREDICTION)
         request.turnover.employee_key = canary(org, f"key-{number}")
         request.turnover.attributes.years_at_company = number
-        accepted = await service.analytics.RequestPrediction(request, metadata=who)
+        named = (*who, ("x-request-id", canary(org, f"event-{number}")))
+        accepted = await service.analytics.RequestPrediction(request, metadata=named)
         wait = predictions_pb2.GetPredictionJobRequest(job_id=accepted.job_id, wait=Duration(seconds=20))
         job = (await service.analytics.GetPredictionJob(wait, metadata=who)).job
         assert job.state == predictions_pb2.PREDICTION_JOB_STATE_COMPLETED
@@ -108,6 +112,12 @@ async def fill(service: Service, org: str, ids: Ids) -> None:
     jobs = await service.analytics.ListPredictionJobs(predictions_pb2.ListPredictionJobsRequest(page_size=1), metadata=who)
     audit = await service.tenants.ListAuditEntries(tenant_service_pb2.ListAuditEntriesRequest(page_size=1), metadata=who)
     ids.page_token += [jobs.next_page_token, audit.next_page_token]
+    # Each prediction has told of its request and its end; then the relay has nothing left that would change their rows later.
+    opened = stream(service, org, from_start=True)
+    for message in await take(opened, 6):
+        ids.cursor.append(message.cursor)
+        ids.event_id.append(message.event.id)
+    opened.cancel()
 
 
 async def _insights(service: Service, org: str, ids: Ids) -> str:
@@ -182,6 +192,10 @@ async def storm(service: Service, ids: Ids, calls: int) -> Findings:
         "insight_id": ids.insight_id, "insight_ids": ids.insight_id, "insight_type": ["", "payroll_cost_spike"],
         "min_confidence": [0.0, 0.5],
         "model_type": [1], "schedule_time": [], "after_revision": [0], "state": [0, 0, 3],
+        # A stream that begins lasts until the call's time is over, so most have a cursor that is refused.
+        "cursor": [*ids.cursor, ""], "types": ["prediction.*"], "id": ids.event_id,
+        "type": ["", "ai/prediction.requested", "insight.created"], "org_id": ["", "", *VICTIMS], "causation_id": ids.event_id,
+        "traceparent": [""],
     })  # fmt: skip
 
     async def lane(number: int) -> None:

@@ -62,7 +62,7 @@ async def test_an_organization_is_known_from_its_first_facts_or_its_first_profil
         seen = await connection.fetchval("SELECT first_seen_at FROM organizations WHERE org_id = $1", by_facts)
         await load(shared, live.bearer(by_facts), rows.employees(3))
         await _name(shared, by_facts)
-        assert await connection.fetch("SELECT first_seen_at FROM organizations WHERE org_id = $1", by_facts) == [(seen,)]
+        assert await connection.fetchval("SELECT first_seen_at FROM organizations WHERE org_id = $1", by_facts) == seen
 
 
 async def test_a_refused_batch_makes_no_organization_known(shared: Service, org: str) -> None:
