@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid5
 
 from server.benchmarks import store as cells
-from server.benchmarks.model import MONTHLY_BENCHMARKS
 from server.benchmarks.private import large_cells, with_noise
 from server.benchmarks.publish import publish
 from server.benchmarks.release import decide
 from server.benchmarks.releases import store
 from server.db.engines import DbRole
 from server.events.model import Cause
+from server.schedule.calendar import MONTHLY_BENCHMARKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
