@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from server.identity import RunId
+from server.schedule.calendar import MONTHLY_BENCHMARKS
 from server.schedule.model import Claim
 from tests.support.leftovers import superuser
 from workers.benchmarks import update_benchmarks
