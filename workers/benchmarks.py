@@ -40,7 +40,7 @@ async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mappi
     async with app.db.platform(DbRole.BENCHMARK) as tx:
         done = await store.released(tx, release_id)
         if done is not None:
-            return {"counts": done.totals}
+            return done.totals
         before = await store.earlier(tx)
         rows = await store.contributions(tx)
     progress(0.3, f"deciding from {len(rows):,} values")
@@ -51,7 +51,7 @@ async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mappi
     progress(0.9, "publishing")
     async with app.db.platform(DbRole.BENCHMARK) as tx:
         made = await publish(tx, release, release_id, before, Cause(str(claim.run_id), claim.traceparent))
-    return {"counts": made.totals}
+    return made.totals
 
 
 async def _private(app: App, release: Release) -> Release:

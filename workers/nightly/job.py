@@ -42,7 +42,7 @@ async def calculate_daily_metrics(app: App, claim: Claim, progress: Progress) ->
     progress(0.0, "loading the active models")
     daily = _Daily(app, claim, await active_models(app, Scorers(app.db)))
     await for_each_organization(app, claim, progress, daily.act)
-    return {"counts": dict(sorted(daily.counts.items()))}
+    return dict(sorted(daily.counts.items()))
 
 
 @dataclass(slots=True)
