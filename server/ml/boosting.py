@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MANY_ROWS = 3_000
 """From here on held-out rows measure instead of the outer cross-validation, and trees learn faster."""
 
-LARGE_ROWS = 20_000
+LARGE_ROWS = 10_000
 """From here on one part replaces the inner cross-validation too."""
 
 MASKED_WEIGHT = 0.3
