@@ -105,7 +105,7 @@ def test_a_plain_model_ranks_leavers_well_but_not_perfectly(labelled: list[Emplo
     left = np.array([row.left_within_year for row in labelled])
     features = np.array([_features(row.attributes) for row in labelled])
     auc = _cross_validated_auc(features, left)
-    assert 0.75 <= auc <= 0.85, f"ROC AUC {auc:.3f} over {len(left)} rows"
+    assert 0.72 <= auc <= 0.85, f"ROC AUC {auc:.3f} over {len(left)} rows"
 
 
 def test_a_plain_model_ranks_nothing_when_the_outcomes_are_shuffled(labelled: list[Employee]) -> None:
