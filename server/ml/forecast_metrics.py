@@ -1,6 +1,6 @@
 """How good forecasts are on months that were held out, beside the seasonal naive forecast.
 
-The seasonal naive forecast of a month is the value of the same month a year before (else two years before, else the median of the
+The seasonal naive forecast of a month is the value of the same month a year before (else two years before, else the level of the
 last year). MASE, the mean absolute scaled error, divides a series' errors by the mean absolute error that the seasonal naive
 forecast has within the training part, |y_t - y_(t-12)| over the months before the held-out ones (Hyndman & Koehler 2006,
 with m = 12): 1 is what the naive forecast does there by construction. Held-out months may be harder than those before, so the

@@ -74,8 +74,8 @@ class Windows:
             )
             raise TrainingDataInsufficient(msg)
         # A month that few series have reached, such as one with a wrong year, is no end for all.
-        running = np.nonzero(present[long].sum(axis=0) >= max(len(long) / 4, 1))[0]
-        end = int(running[-1])
+        running = np.nonzero(present[long].sum(axis=0) >= len(long) / 4)[0]
+        end = int(running[-1]) if running.size else 0
         span = end - int(np.median(panel.starts[long])) + 1
         if span < LONG_HISTORY:
             msg = f"training needs {LONG_HISTORY} months that the series have in common; there are {max(span, 0)}"
@@ -225,6 +225,6 @@ class Course:
 
 
 def _season_weight(rows: Rows) -> float:
-    """The step from level to seasonal naive that lies nearest to what came, by mean absolute error."""
+    """The share of the season that, added to the level, lies nearest to what came, by mean absolute error."""
     errors = [float(np.mean(np.abs(rows.residual(weight)))) for weight in _WEIGHTS]
     return _WEIGHTS[int(np.argmin(errors))]

@@ -134,7 +134,7 @@ class Forecaster:
         by_column = self._trees.contributions(matrix)[:, :-1]
         names = self.card.features
         sums = np.stack([by_column[:, list(places)].sum(axis=1) for places in names.values()], axis=1)
-        # What the trees start from is moved by the same month of last year before they see it.
+        # What the trees start from has been moved by the season.
         sums[:, list(names).index("same_month_last_year")] += (base(views, self.card.season_weight) - views.level)[rows]
         return [self._strongest(values, row) for values, row in zip(sums, matrix, strict=True)]
 
@@ -154,8 +154,8 @@ class Forecaster:
 
 
 def base(views: Views, season_weight: float) -> Values:
-    """What the trees start from (n,): the level, moved towards the same month of last year."""
-    moved: Values = views.level + season_weight * (views.naive - views.level)
+    """What the trees start from (n,): the level, moved by the season."""
+    moved: Values = views.level + season_weight * views.season
     return moved
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.ml.series import Panel, Series, SeriesInvalid, cleaned, month_number, robust_scale, row_medians, year_and_month
+from server.ml.series import Panel, Series, SeriesInvalid, cleaned, month_number, robust_scale, row_levels, row_medians, year_and_month
 from tests.ml.panels import FIRST, series
 
 unhurried = settings(deadline=None)  # the machine is shared; how long an example takes says nothing
@@ -121,3 +121,16 @@ def test_one_extreme_month_does_not_move_the_scale() -> None:
     assert robust_scale(extreme) == robust_scale(usual) == 100.0
     assert np.abs(extreme).mean() > 1e7  # what a mean would have made of it
     np.testing.assert_array_equal(robust_scale(np.array([[0.0, 0.0, 0.0, 8.0], [0.0] * 4, [np.nan] * 4])), [2.0, 1.0, 1.0])
+
+
+def test_a_level_leaves_out_the_smallest_and_the_largest_of_six_or_more() -> None:
+    nothing = np.nan
+    rows = np.array(
+        [
+            [1.0, 2.0, 3.0, 4.0, 5.0, 900.0, nothing],
+            [1.0, 2.0, 3.0, 4.0, 90.0, nothing, nothing],
+            [-7.0, *[nothing] * 6],
+            [nothing] * 7,
+        ]
+    )
+    np.testing.assert_array_equal(row_levels(rows), [3.5, 20.0, -7.0, nothing])
