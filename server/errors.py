@@ -62,6 +62,8 @@ class Reason(StrEnum):
     PREDICTION_QUEUE_FULL = auto()
     PREDICTION_JOB_NOT_FOUND = auto()
     EMPLOYEE_NOT_FOUND = auto()
+    CONTRACT_NOT_FOUND = auto()
+    SPEND_SERIES_NOT_FOUND = auto()
     JOB_RUN_NOT_FOUND = auto()
     JOB_RUN_EXISTS = auto()
     ETAG_MISMATCH = auto()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ARRAY, Boolean, Date, Text, bindparam, delete, func, select, text
+from sqlalchemy import ARRAY, Text, bindparam, delete, func, literal, select, text
 
-from server.facts.model import Employee, FactSummary, Written
-from server.facts.tables import ATTRIBUTE_TYPES, employees
+from server.facts.model import CONTRACT_ATTRIBUTES, FactSummary, KnownContract, LastReview, SpendMonth, Written, cells
+from server.facts.tables import ATTRIBUTE_TYPES, STORAGES, employees
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,56 +16,44 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.elements import TextClause
 
     from server.db import ReadTx, Tx
-    from server.facts.model import AttributeValue
+    from server.facts.model import AttributeValue, Erasure, Fact, FactSet
     from server.identity import OrgId
 
-_columns = employees.c
-_SQL_TYPES = {
-    "employee_key": Text,
-    "as_of": Date,
-    **ATTRIBUTE_TYPES,
-    "left_within_year": Boolean,
-}
+_employees = employees.c
 
 
-def _upsert_statement() -> TextClause:
+@functools.cache
+def _upsert_statement(fact_set: FactSet) -> TextClause:
     """One statement for any number of rows: arrays instead of a VALUES list, which ends at 32,767 parameters."""
-    names = list(_SQL_TYPES)
+    storage = STORAGES[fact_set]
+    table, names = storage.table.name, storage.columns
     columns = ", ".join(names)
-    values = [name for name in names if name not in ("employee_key", "as_of")]
+    values = [name for name in names if name not in storage.key]
     statement = text(
         f"""
-        INSERT INTO employees (org_id, {columns}, updated_at)
+        INSERT INTO {table} (org_id, {columns}, updated_at)
         SELECT :org, rows.*, analytics_now() FROM unnest({", ".join(f":{name}" for name in names)}) AS rows ({columns})
-        ON CONFLICT (org_id, employee_key, as_of) DO UPDATE
+        ON CONFLICT (org_id, {", ".join(storage.key)}) DO UPDATE
         SET {", ".join(f"{name} = excluded.{name}" for name in values)}, updated_at = excluded.updated_at
-        WHERE ({", ".join(f"employees.{name}" for name in values)})
+        WHERE ({", ".join(f"{table}.{name}" for name in values)})
               IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in values)})
         RETURNING xmax = 0 AS inserted
-        """  # noqa: S608 - column names of our own table, no input
+        """  # noqa: S608 - names of our own tables, no input
     )
-    return statement.bindparams(bindparam("org", type_=Text), *(bindparam(name, type_=ARRAY(type_)) for name, type_ in _SQL_TYPES.items()))
+    arrays = (bindparam(name, type_=ARRAY(storage.table.c[name].type)) for name in names)
+    return statement.bindparams(bindparam("org", type_=Text), *arrays)
 
 
-_UPSERT = _upsert_statement()
-
-
-async def upsert_employees(tx: Tx, org: OrgId, rows: Sequence[Employee]) -> Written:
+async def upsert(tx: Tx, org: OrgId, fact_set: FactSet, rows: Sequence[Fact]) -> Written:
     """Write rows of different natural keys; a row whose content is there already is left alone.
 
     Rows are written in the order of their keys, whatever the order they come in: of two batches with rows in common one
     waits for the other, and neither in a circle.
     """
-    rows = sorted(rows, key=lambda row: (row.employee_key, row.as_of))
-    arrays: dict[str, object] = {
-        "org": org,
-        "employee_key": [row.employee_key for row in rows],
-        "as_of": [row.as_of for row in rows],
-        "left_within_year": [row.left_within_year for row in rows],
-    }
-    for name in ATTRIBUTE_TYPES:
-        arrays[name] = [row.attributes.get(name) for row in rows]
-    written = [row.inserted for row in await tx.all(_UPSERT, arrays)]
+    storage = STORAGES[fact_set]
+    contents = sorted((cells(row) for row in rows), key=lambda content: [str(content[name]) for name in storage.key])
+    arrays: dict[str, object] = {name: [content.get(name) for content in contents] for name in storage.columns}
+    written = [row.inserted for row in await tx.all(_upsert_statement(fact_set), {"org": org, **arrays})]
     inserted = sum(written)
     return Written(inserted=inserted, updated=len(written) - inserted, unchanged=len(rows) - len(written))
 
@@ -72,9 +61,9 @@ async def upsert_employees(tx: Tx, org: OrgId, rows: Sequence[Employee]) -> Writ
 async def latest_attributes(tx: ReadTx, org: OrgId, employee_key: str) -> Mapping[str, AttributeValue] | None:
     """Return what is known of an employee at the latest date, absent attributes left out; None for an unknown one."""
     row = await tx.first(
-        select(*(_columns[name] for name in ATTRIBUTE_TYPES))
-        .where(_columns.org_id == org, _columns.employee_key == employee_key)
-        .order_by(_columns.as_of.desc())
+        select(*(_employees[name] for name in ATTRIBUTE_TYPES))
+        .where(_employees.org_id == org, _employees.employee_key == employee_key)
+        .order_by(_employees.as_of.desc())
         .limit(1)
     )
     if row is None:
@@ -82,22 +71,71 @@ async def latest_attributes(tx: ReadTx, org: OrgId, employee_key: str) -> Mappin
     return {name: value for name, value in row.items() if value is not None}
 
 
-async def summarize_employees(tx: ReadTx, org: OrgId) -> FactSummary:
-    """Count what is stored."""
+_CONTRACT = text(
+    f"""
+    SELECT c.start_date, c.end_date, (
+        SELECT min(o.start_date) FROM contracts o
+        WHERE o.org_id = c.org_id AND o.counterparty_key = c.counterparty_key AND o.counterparty_key <> ''
+    ) AS first_start, CAST(c.value AS double precision) AS value, {", ".join(f"c.{name}" for name in CONTRACT_ATTRIBUTES)}
+    FROM contracts c WHERE c.org_id = :org AND c.contract_key = :key
+    """  # noqa: S608 - names of our own columns
+)
+_LAST_REVIEW = text(
+    """
+    SELECT review_date, score, target, scale_max, count(*) OVER () AS reviews, CAST(analytics_now() AS date) AS today
+    FROM performance_reviews WHERE org_id = :org AND employee_key = :key ORDER BY review_date DESC LIMIT 1
+    """
+)
+_SPEND = text(
+    """
+    SELECT period, CAST(sum(amount) FILTER (WHERE period < date_trunc('month', analytics_now())) AS double precision) AS amount,
+           CAST(sum(budget) AS double precision) AS budget, array_agg(DISTINCT currency) AS currencies
+    FROM spend_entries WHERE org_id = :org AND unit = :unit AND (category = :category OR :category = '')
+    GROUP BY period ORDER BY period
+    """
+)
+
+
+async def contract_attributes(tx: ReadTx, org: OrgId, contract_key: str) -> KnownContract | None:
+    """Return what is known of a contract before its outcome; None for an unknown one."""
+    row = await tx.first(_CONTRACT, {"org": org, "key": contract_key})
+    if row is None:
+        return None
+    present = {name: row[name] for name in ("value", *CONTRACT_ATTRIBUTES) if row[name] is not None}
+    return KnownContract(present, row.start_date, row.end_date, row.first_start)
+
+
+async def last_review(tx: ReadTx, org: OrgId, employee_key: str) -> LastReview | None:
+    """Return the latest review of an employee or team; None when there is none."""
+    row = await tx.first(_LAST_REVIEW, {"org": org, "key": employee_key})
+    return None if row is None else LastReview(row.review_date, row.score, row.target, row.scale_max, row.reviews, row.today)
+
+
+async def spend_months(tx: ReadTx, org: OrgId, unit: str, category: str) -> Sequence[SpendMonth]:
+    """Return the months of a unit, of one category or with an empty one of all together."""
+    rows = await tx.all(_SPEND, {"org": org, "unit": unit, "category": category})
+    return [SpendMonth(row.period, row.amount, row.budget, frozenset(row.currencies)) for row in rows]
+
+
+async def summarize(tx: ReadTx, org: OrgId, fact_set: FactSet) -> FactSummary:
+    """Count what is stored of a fact set."""
+    storage = STORAGES[fact_set]
+    table = storage.table
     row = await tx.one(
         select(
             func.count().label("rows"),
-            func.count(_columns.employee_key.distinct()).label("subjects"),
-            func.count(_columns.left_within_year).label("labelled"),
-            func.max(_columns.updated_at).label("updated_at"),
-        ).where(_columns.org_id == org)
+            func.count(table.c[storage.counted].distinct()).label("subjects"),
+            (func.count(table.c[storage.outcome]) if storage.outcome else literal(0)).label("labelled"),
+            func.max(table.c.updated_at).label("updated_at"),
+        ).where(table.c.org_id == org)
     )
     return FactSummary(row.rows, row.subjects, row.labelled, row.updated_at)
 
 
-async def delete_employees(tx: Tx, org: OrgId, employee_key: str | None) -> int:
-    """Erase one employee, or with None all of them; returns the number of rows."""
-    statement = delete(employees).where(_columns.org_id == org)
-    if employee_key is not None:
-        statement = statement.where(_columns.employee_key == employee_key)
+async def erase(tx: Tx, org: OrgId, fact_set: FactSet, erasure: Erasure) -> int:
+    """Erase the rows of a subject, or with none all of them; returns the number of rows."""
+    table = STORAGES[fact_set].table
+    statement = delete(table).where(table.c.org_id == org)
+    if erasure.subject is not None:
+        statement = statement.where(table.c[erasure.subject] == erasure.key)
     return await tx.run(statement)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from analytics.v1 import employees_pb2
 
 from server.facts.model import Employee
-from server.wire.times import calendar_date
+from server.wire.facts import day
 
 if TYPE_CHECKING:
     from server.facts.model import AttributeValue
@@ -34,7 +34,7 @@ def employee(message: employees_pb2.Employee) -> Employee:
     """Return the row of a valid message."""
     return Employee(
         employee_key=message.employee_key,
-        as_of=calendar_date(message.as_of),
+        as_of=day(message.as_of, "as_of"),
         attributes=attributes(message.attributes),
         left_within_year=message.left_within_year if message.HasField("left_within_year") else None,
     )

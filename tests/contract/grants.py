@@ -23,11 +23,13 @@ QUEUE_CHANGES = (
     *("lease_until", "result", "revision", "schedule_time", "started_at", "state"),
 )
 
+FACTS = ("contracts", "employee_exits", "employees", "payroll_entries", "performance_reviews", "spend_entries")
+
 # (role, table, privilege, columns); "*" is the whole table.
 GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
     {
         *(("app", "audit_entries", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
-        *(("app", "employees", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
+        *(("app", table, privilege, ("*",)) for table in FACTS for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
         *(("app", "idempotency_keys", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
         *(("app", "organization_profiles", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("app", "tenant_switches", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
@@ -46,14 +48,15 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         *(("dispatch", "prediction_starts", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
         *(("dispatch", "prediction_turns", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("dispatch", "prediction_backlog", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
-        ("trainer", "pooled_turnover_rows", "SELECT", ("*",)),
+        *(("trainer", f"pooled_{rows}_rows", "SELECT", ("*",)) for rows in ("contract", "review", "spend", "turnover")),
         *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
     }
 )
 
 TENANT_TABLES = (
-    *("audit_entries", "employees", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
+    *FACTS,
+    *("audit_entries", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
     *("outbox", "prediction_turns", "tenant_switches"),
 )
 

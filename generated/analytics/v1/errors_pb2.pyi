@@ -103,6 +103,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL: a defect on our side; metadata `request_id` finds it in our logs."""
     ERROR_REASON_SERVER_BUSY: _ErrorReason.ValueType  # 35
     """UNAVAILABLE: this server works on as many calls as it may; nothing was done, retry after the given pause."""
+    ERROR_REASON_CONTRACT_NOT_FOUND: _ErrorReason.ValueType  # 40
+    """NOT_FOUND: no such contract in the caller's organization."""
+    ERROR_REASON_SPEND_SERIES_NOT_FOUND: _ErrorReason.ValueType  # 41
+    """NOT_FOUND: no amounts of such a unit, or unit and category, in the caller's organization."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or a job failed. It stands as text in `google.rpc.ErrorInfo.reason` (domain `analytics`) of every error
@@ -183,4 +187,8 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 34
 """INTERNAL: a defect on our side; metadata `request_id` finds it in our logs."""
 ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 35
 """UNAVAILABLE: this server works on as many calls as it may; nothing was done, retry after the given pause."""
+ERROR_REASON_CONTRACT_NOT_FOUND: ErrorReason.ValueType  # 40
+"""NOT_FOUND: no such contract in the caller's organization."""
+ERROR_REASON_SPEND_SERIES_NOT_FOUND: ErrorReason.ValueType  # 41
+"""NOT_FOUND: no amounts of such a unit, or unit and category, in the caller's organization."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

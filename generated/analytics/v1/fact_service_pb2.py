@@ -22,12 +22,16 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from analytics.v1 import contracts_pb2 as analytics_dot_v1_dot_contracts__pb2
 from analytics.v1 import employees_pb2 as analytics_dot_v1_dot_employees__pb2
+from analytics.v1 import payroll_pb2 as analytics_dot_v1_dot_payroll__pb2
+from analytics.v1 import performance_pb2 as analytics_dot_v1_dot_performance__pb2
+from analytics.v1 import spend_pb2 as analytics_dot_v1_dot_spend__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61nalytics/v1/fact_service.proto\x12\x0c\x61nalytics.v1\x1a\x1c\x61nalytics/v1/employees.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"B\n\rEmployeeBatch\x12\x31\n\temployees\x18\x01 \x03(\x0b\x32\x16.analytics.v1.EmployeeB\x06\xbaH\x03\xd8\x01\x03\"V\n\x12IngestFactsRequest\x12\x30\n\temployees\x18\x01 \x01(\x0b\x32\x1b.analytics.v1.EmployeeBatchH\x00\x42\x0e\n\x05\x62\x61tch\x12\x05\xbaH\x02\x08\x01\";\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\x05\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"\x8c\x01\n\x0b\x42\x61tchResult\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x05\x12\x10\n\x08inserted\x18\x02 \x01(\x05\x12\x0f\n\x07updated\x18\x03 \x01(\x05\x12\x11\n\tunchanged\x18\x04 \x01(\x05\x12&\n\x06\x65rrors\x18\x05 \x03(\x0b\x32\x16.analytics.v1.RowError\x12\x10\n\x08\x62\x61\x64_rows\x18\x06 \x01(\x05\"A\n\x13IngestFactsResponse\x12*\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x19.analytics.v1.BatchResult\"\x15\n\x13ListFactSetsRequest\"\xa1\x01\n\x0e\x46\x61\x63tSetSummary\x12\'\n\x08\x66\x61\x63t_set\x18\x01 \x01(\x0e\x32\x15.analytics.v1.FactSet\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x10\n\x08subjects\x18\x03 \x01(\x03\x12\x15\n\rlabelled_rows\x18\x04 \x01(\x03\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x14ListFactSetsResponse\x12/\n\tfact_sets\x18\x01 \x03(\x0b\x32\x1c.analytics.v1.FactSetSummary\"\xd2\x01\n\x12\x44\x65leteFactsRequest\x12\x33\n\x08\x66\x61\x63t_set\x18\x01 \x01(\x0e\x32\x15.analytics.v1.FactSetB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x0c\x65mployee_key\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$H\x00\x12\x1d\n\neverything\x18\x03 \x01(\x08\x42\x07\xbaH\x04j\x02\x08\x01H\x00\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"&\n\x13\x44\x65leteFactsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03*;\n\x07\x46\x61\x63tSet\x12\x18\n\x14\x46\x41\x43T_SET_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46\x41\x43T_SET_EMPLOYEES\x10\x01\x32\x8e\x02\n\x0b\x46\x61\x63tService\x12T\n\x0bIngestFacts\x12 .analytics.v1.IngestFactsRequest\x1a!.analytics.v1.IngestFactsResponse(\x01\x12U\n\x0cListFactSets\x12!.analytics.v1.ListFactSetsRequest\x1a\".analytics.v1.ListFactSetsResponse\x12R\n\x0b\x44\x65leteFacts\x12 .analytics.v1.DeleteFactsRequest\x1a!.analytics.v1.DeleteFactsResponseBO\n\x10\x63om.analytics.v1B\x10\x46\x61\x63tServiceProtoP\x01Z\x18\x61nalytics/v1;analyticsv1\xaa\x02\x0c\x41nalytics.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x61nalytics/v1/fact_service.proto\x12\x0c\x61nalytics.v1\x1a\x1c\x61nalytics/v1/contracts.proto\x1a\x1c\x61nalytics/v1/employees.proto\x1a\x1a\x61nalytics/v1/payroll.proto\x1a\x1e\x61nalytics/v1/performance.proto\x1a\x18\x61nalytics/v1/spend.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"B\n\rEmployeeBatch\x12\x31\n\temployees\x18\x01 \x03(\x0b\x32\x16.analytics.v1.EmployeeB\x06\xbaH\x03\xd8\x01\x03\"F\n\x11\x45mployeeExitBatch\x12\x31\n\x05\x65xits\x18\x01 \x03(\x0b\x32\x1a.analytics.v1.EmployeeExitB\x06\xbaH\x03\xd8\x01\x03\"H\n\x11PayrollEntryBatch\x12\x33\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1a.analytics.v1.PayrollEntryB\x06\xbaH\x03\xd8\x01\x03\"B\n\rContractBatch\x12\x31\n\tcontracts\x18\x01 \x03(\x0b\x32\x16.analytics.v1.ContractB\x06\xbaH\x03\xd8\x01\x03\"D\n\x0fSpendEntryBatch\x12\x31\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.analytics.v1.SpendEntryB\x06\xbaH\x03\xd8\x01\x03\"R\n\x16PerformanceReviewBatch\x12\x38\n\x07reviews\x18\x01 \x03(\x0b\x32\x1f.analytics.v1.PerformanceReviewB\x06\xbaH\x03\xd8\x01\x03\"\xfc\x02\n\x12IngestFactsRequest\x12\x30\n\temployees\x18\x01 \x01(\x0b\x32\x1b.analytics.v1.EmployeeBatchH\x00\x12\x39\n\x0e\x65mployee_exits\x18\x02 \x01(\x0b\x32\x1f.analytics.v1.EmployeeExitBatchH\x00\x12:\n\x0fpayroll_entries\x18\x03 \x01(\x0b\x32\x1f.analytics.v1.PayrollEntryBatchH\x00\x12\x30\n\tcontracts\x18\x04 \x01(\x0b\x32\x1b.analytics.v1.ContractBatchH\x00\x12\x36\n\rspend_entries\x18\x05 \x01(\x0b\x32\x1d.analytics.v1.SpendEntryBatchH\x00\x12\x43\n\x13performance_reviews\x18\x06 \x01(\x0b\x32$.analytics.v1.PerformanceReviewBatchH\x00\x42\x0e\n\x05\x62\x61tch\x12\x05\xbaH\x02\x08\x01\";\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\x05\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"\x8c\x01\n\x0b\x42\x61tchResult\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x05\x12\x10\n\x08inserted\x18\x02 \x01(\x05\x12\x0f\n\x07updated\x18\x03 \x01(\x05\x12\x11\n\tunchanged\x18\x04 \x01(\x05\x12&\n\x06\x65rrors\x18\x05 \x03(\x0b\x32\x16.analytics.v1.RowError\x12\x10\n\x08\x62\x61\x64_rows\x18\x06 \x01(\x05\"A\n\x13IngestFactsResponse\x12*\n\x07\x62\x61tches\x18\x01 \x03(\x0b\x32\x19.analytics.v1.BatchResult\"\x15\n\x13ListFactSetsRequest\"\xa1\x01\n\x0e\x46\x61\x63tSetSummary\x12\'\n\x08\x66\x61\x63t_set\x18\x01 \x01(\x0e\x32\x15.analytics.v1.FactSet\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x10\n\x08subjects\x18\x03 \x01(\x03\x12\x15\n\rlabelled_rows\x18\x04 \x01(\x03\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x14ListFactSetsResponse\x12/\n\tfact_sets\x18\x01 \x03(\x0b\x32\x1c.analytics.v1.FactSetSummary\"\xf7\x02\n\x12\x44\x65leteFactsRequest\x12\x31\n\x08\x66\x61\x63t_set\x18\x01 \x01(\x0e\x32\x15.analytics.v1.FactSetB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x37\n\x0c\x65mployee_key\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$H\x00\x12\x1d\n\neverything\x18\x03 \x01(\x08\x42\x07\xbaH\x04j\x02\x08\x01H\x00\x12\x37\n\x0c\x63ontract_key\x18\x05 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$H\x00\x12;\n\x10\x63ounterparty_key\x18\x06 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$H\x00\x12/\n\x04unit\x18\x07 \x01(\tB\x1f\xbaH\x1cr\x1a\x10\x01\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$H\x00\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"&\n\x13\x44\x65leteFactsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03*\xcc\x01\n\x07\x46\x61\x63tSet\x12\x18\n\x14\x46\x41\x43T_SET_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46\x41\x43T_SET_EMPLOYEES\x10\x01\x12\x1b\n\x17\x46\x41\x43T_SET_EMPLOYEE_EXITS\x10\x02\x12\x1c\n\x18\x46\x41\x43T_SET_PAYROLL_ENTRIES\x10\x03\x12\x16\n\x12\x46\x41\x43T_SET_CONTRACTS\x10\x04\x12\x1a\n\x16\x46\x41\x43T_SET_SPEND_ENTRIES\x10\x05\x12 \n\x1c\x46\x41\x43T_SET_PERFORMANCE_REVIEWS\x10\x06\x32\x8e\x02\n\x0b\x46\x61\x63tService\x12T\n\x0bIngestFacts\x12 .analytics.v1.IngestFactsRequest\x1a!.analytics.v1.IngestFactsResponse(\x01\x12U\n\x0cListFactSets\x12!.analytics.v1.ListFactSetsRequest\x1a\".analytics.v1.ListFactSetsResponse\x12R\n\x0b\x44\x65leteFacts\x12 .analytics.v1.DeleteFactsRequest\x1a!.analytics.v1.DeleteFactsResponseBO\n\x10\x63om.analytics.v1B\x10\x46\x61\x63tServiceProtoP\x01Z\x18\x61nalytics/v1;analyticsv1\xaa\x02\x0c\x41nalytics.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,40 +41,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\020com.analytics.v1B\020FactServiceProtoP\001Z\030analytics/v1;analyticsv1\252\002\014Analytics.V1'
   _globals['_EMPLOYEEBATCH'].fields_by_name['employees']._loaded_options = None
   _globals['_EMPLOYEEBATCH'].fields_by_name['employees']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_EMPLOYEEEXITBATCH'].fields_by_name['exits']._loaded_options = None
+  _globals['_EMPLOYEEEXITBATCH'].fields_by_name['exits']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_PAYROLLENTRYBATCH'].fields_by_name['entries']._loaded_options = None
+  _globals['_PAYROLLENTRYBATCH'].fields_by_name['entries']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_CONTRACTBATCH'].fields_by_name['contracts']._loaded_options = None
+  _globals['_CONTRACTBATCH'].fields_by_name['contracts']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_SPENDENTRYBATCH'].fields_by_name['entries']._loaded_options = None
+  _globals['_SPENDENTRYBATCH'].fields_by_name['entries']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_PERFORMANCEREVIEWBATCH'].fields_by_name['reviews']._loaded_options = None
+  _globals['_PERFORMANCEREVIEWBATCH'].fields_by_name['reviews']._serialized_options = b'\272H\003\330\001\003'
   _globals['_INGESTFACTSREQUEST'].oneofs_by_name['batch']._loaded_options = None
   _globals['_INGESTFACTSREQUEST'].oneofs_by_name['batch']._serialized_options = b'\272H\002\010\001'
   _globals['_DELETEFACTSREQUEST'].oneofs_by_name['scope']._loaded_options = None
   _globals['_DELETEFACTSREQUEST'].oneofs_by_name['scope']._serialized_options = b'\272H\002\010\001'
   _globals['_DELETEFACTSREQUEST'].fields_by_name['fact_set']._loaded_options = None
-  _globals['_DELETEFACTSREQUEST'].fields_by_name['fact_set']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_DELETEFACTSREQUEST'].fields_by_name['fact_set']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_DELETEFACTSREQUEST'].fields_by_name['employee_key']._loaded_options = None
   _globals['_DELETEFACTSREQUEST'].fields_by_name['employee_key']._serialized_options = b'\272H\034r\032\020\001\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
   _globals['_DELETEFACTSREQUEST'].fields_by_name['everything']._loaded_options = None
   _globals['_DELETEFACTSREQUEST'].fields_by_name['everything']._serialized_options = b'\272H\004j\002\010\001'
+  _globals['_DELETEFACTSREQUEST'].fields_by_name['contract_key']._loaded_options = None
+  _globals['_DELETEFACTSREQUEST'].fields_by_name['contract_key']._serialized_options = b'\272H\034r\032\020\001\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
+  _globals['_DELETEFACTSREQUEST'].fields_by_name['counterparty_key']._loaded_options = None
+  _globals['_DELETEFACTSREQUEST'].fields_by_name['counterparty_key']._serialized_options = b'\272H\034r\032\020\001\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
+  _globals['_DELETEFACTSREQUEST'].fields_by_name['unit']._loaded_options = None
+  _globals['_DELETEFACTSREQUEST'].fields_by_name['unit']._serialized_options = b'\272H\034r\032\020\001\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
   _globals['_DELETEFACTSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_DELETEFACTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_FACTSET']._serialized_start=1081
-  _globals['_FACTSET']._serialized_end=1140
-  _globals['_EMPLOYEEBATCH']._serialized_start=141
-  _globals['_EMPLOYEEBATCH']._serialized_end=207
-  _globals['_INGESTFACTSREQUEST']._serialized_start=209
-  _globals['_INGESTFACTSREQUEST']._serialized_end=295
-  _globals['_ROWERROR']._serialized_start=297
-  _globals['_ROWERROR']._serialized_end=356
-  _globals['_BATCHRESULT']._serialized_start=359
-  _globals['_BATCHRESULT']._serialized_end=499
-  _globals['_INGESTFACTSRESPONSE']._serialized_start=501
-  _globals['_INGESTFACTSRESPONSE']._serialized_end=566
-  _globals['_LISTFACTSETSREQUEST']._serialized_start=568
-  _globals['_LISTFACTSETSREQUEST']._serialized_end=589
-  _globals['_FACTSETSUMMARY']._serialized_start=592
-  _globals['_FACTSETSUMMARY']._serialized_end=753
-  _globals['_LISTFACTSETSRESPONSE']._serialized_start=755
-  _globals['_LISTFACTSETSRESPONSE']._serialized_end=826
-  _globals['_DELETEFACTSREQUEST']._serialized_start=829
-  _globals['_DELETEFACTSREQUEST']._serialized_end=1039
-  _globals['_DELETEFACTSRESPONSE']._serialized_start=1041
-  _globals['_DELETEFACTSRESPONSE']._serialized_end=1079
-  _globals['_FACTSERVICE']._serialized_start=1143
-  _globals['_FACTSERVICE']._serialized_end=1413
+  _globals['_FACTSET']._serialized_start=2026
+  _globals['_FACTSET']._serialized_end=2230
+  _globals['_EMPLOYEEBATCH']._serialized_start=257
+  _globals['_EMPLOYEEBATCH']._serialized_end=323
+  _globals['_EMPLOYEEEXITBATCH']._serialized_start=325
+  _globals['_EMPLOYEEEXITBATCH']._serialized_end=395
+  _globals['_PAYROLLENTRYBATCH']._serialized_start=397
+  _globals['_PAYROLLENTRYBATCH']._serialized_end=469
+  _globals['_CONTRACTBATCH']._serialized_start=471
+  _globals['_CONTRACTBATCH']._serialized_end=537
+  _globals['_SPENDENTRYBATCH']._serialized_start=539
+  _globals['_SPENDENTRYBATCH']._serialized_end=607
+  _globals['_PERFORMANCEREVIEWBATCH']._serialized_start=609
+  _globals['_PERFORMANCEREVIEWBATCH']._serialized_end=691
+  _globals['_INGESTFACTSREQUEST']._serialized_start=694
+  _globals['_INGESTFACTSREQUEST']._serialized_end=1074
+  _globals['_ROWERROR']._serialized_start=1076
+  _globals['_ROWERROR']._serialized_end=1135
+  _globals['_BATCHRESULT']._serialized_start=1138
+  _globals['_BATCHRESULT']._serialized_end=1278
+  _globals['_INGESTFACTSRESPONSE']._serialized_start=1280
+  _globals['_INGESTFACTSRESPONSE']._serialized_end=1345
+  _globals['_LISTFACTSETSREQUEST']._serialized_start=1347
+  _globals['_LISTFACTSETSREQUEST']._serialized_end=1368
+  _globals['_FACTSETSUMMARY']._serialized_start=1371
+  _globals['_FACTSETSUMMARY']._serialized_end=1532
+  _globals['_LISTFACTSETSRESPONSE']._serialized_start=1534
+  _globals['_LISTFACTSETSRESPONSE']._serialized_end=1605
+  _globals['_DELETEFACTSREQUEST']._serialized_start=1608
+  _globals['_DELETEFACTSREQUEST']._serialized_end=1983
+  _globals['_DELETEFACTSRESPONSE']._serialized_start=1985
+  _globals['_DELETEFACTSRESPONSE']._serialized_end=2023
+  _globals['_FACTSERVICE']._serialized_start=2233
+  _globals['_FACTSERVICE']._serialized_end=2503
 # @@protoc_insertion_point(module_scope)

@@ -3,7 +3,11 @@
 isort:skip_file
 """
 
+from analytics.v1 import contracts_pb2 as _contracts_pb2
 from analytics.v1 import employees_pb2 as _employees_pb2
+from analytics.v1 import payroll_pb2 as _payroll_pb2
+from analytics.v1 import performance_pb2 as _performance_pb2
+from analytics.v1 import spend_pb2 as _spend_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -31,6 +35,16 @@ class _FactSetEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FactSet.Value
     """Not said."""
     FACT_SET_EMPLOYEES: _FactSet.ValueType  # 1
     """Employees and their states."""
+    FACT_SET_EMPLOYEE_EXITS: _FactSet.ValueType  # 2
+    """Employees who left."""
+    FACT_SET_PAYROLL_ENTRIES: _FactSet.ValueType  # 3
+    """Pay per employee, month, cost centre and type."""
+    FACT_SET_CONTRACTS: _FactSet.ValueType  # 4
+    """Contracts and how they went."""
+    FACT_SET_SPEND_ENTRIES: _FactSet.ValueType  # 5
+    """Spend and budget per unit, category and month."""
+    FACT_SET_PERFORMANCE_REVIEWS: _FactSet.ValueType  # 6
+    """Reviews of employees and teams."""
 
 class FactSet(_FactSet, metaclass=_FactSetEnumTypeWrapper):
     """A kind of fact."""
@@ -39,6 +53,16 @@ FACT_SET_UNSPECIFIED: FactSet.ValueType  # 0
 """Not said."""
 FACT_SET_EMPLOYEES: FactSet.ValueType  # 1
 """Employees and their states."""
+FACT_SET_EMPLOYEE_EXITS: FactSet.ValueType  # 2
+"""Employees who left."""
+FACT_SET_PAYROLL_ENTRIES: FactSet.ValueType  # 3
+"""Pay per employee, month, cost centre and type."""
+FACT_SET_CONTRACTS: FactSet.ValueType  # 4
+"""Contracts and how they went."""
+FACT_SET_SPEND_ENTRIES: FactSet.ValueType  # 5
+"""Spend and budget per unit, category and month."""
+FACT_SET_PERFORMANCE_REVIEWS: FactSet.ValueType  # 6
+"""Reviews of employees and teams."""
 Global___FactSet: _TypeAlias = FactSet  # noqa: Y015
 
 @_typing.final
@@ -66,26 +90,176 @@ class EmployeeBatch(_message.Message):
 Global___EmployeeBatch: _TypeAlias = EmployeeBatch  # noqa: Y015
 
 @_typing.final
+class EmployeeExitBatch(_message.Message):
+    """Rows of fact set EMPLOYEE_EXITS."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def exits(self) -> _containers.RepeatedCompositeFieldContainer[_payroll_pb2.EmployeeExit]:
+        """The rows, 1 to 5,000. Each is checked by its own rules; what is wrong with a row stands in the batch's result."""
+
+    def __init__(
+        self,
+        *,
+        exits: _abc.Iterable[_payroll_pb2.EmployeeExit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exits", b"exits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmployeeExitBatch: _TypeAlias = EmployeeExitBatch  # noqa: Y015
+
+@_typing.final
+class PayrollEntryBatch(_message.Message):
+    """Rows of fact set PAYROLL_ENTRIES."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_payroll_pb2.PayrollEntry]:
+        """The rows, 1 to 5,000. Each is checked by its own rules; what is wrong with a row stands in the batch's result."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_payroll_pb2.PayrollEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PayrollEntryBatch: _TypeAlias = PayrollEntryBatch  # noqa: Y015
+
+@_typing.final
+class ContractBatch(_message.Message):
+    """Rows of fact set CONTRACTS."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTRACTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def contracts(self) -> _containers.RepeatedCompositeFieldContainer[_contracts_pb2.Contract]:
+        """The rows, 1 to 5,000. Each is checked by its own rules; what is wrong with a row stands in the batch's result."""
+
+    def __init__(
+        self,
+        *,
+        contracts: _abc.Iterable[_contracts_pb2.Contract] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contracts", b"contracts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContractBatch: _TypeAlias = ContractBatch  # noqa: Y015
+
+@_typing.final
+class SpendEntryBatch(_message.Message):
+    """Rows of fact set SPEND_ENTRIES."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_spend_pb2.SpendEntry]:
+        """The rows, 1 to 5,000. Each is checked by its own rules; what is wrong with a row stands in the batch's result."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[_spend_pb2.SpendEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpendEntryBatch: _TypeAlias = SpendEntryBatch  # noqa: Y015
+
+@_typing.final
+class PerformanceReviewBatch(_message.Message):
+    """Rows of fact set PERFORMANCE_REVIEWS."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reviews(self) -> _containers.RepeatedCompositeFieldContainer[_performance_pb2.PerformanceReview]:
+        """The rows, 1 to 5,000. Each is checked by its own rules; what is wrong with a row stands in the batch's result."""
+
+    def __init__(
+        self,
+        *,
+        reviews: _abc.Iterable[_performance_pb2.PerformanceReview] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reviews", b"reviews"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PerformanceReviewBatch: _TypeAlias = PerformanceReviewBatch  # noqa: Y015
+
+@_typing.final
 class IngestFactsRequest(_message.Message):
     """One batch of IngestFacts; messages up to 16 MiB."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EMPLOYEES_FIELD_NUMBER: _builtins.int
+    EMPLOYEE_EXITS_FIELD_NUMBER: _builtins.int
+    PAYROLL_ENTRIES_FIELD_NUMBER: _builtins.int
+    CONTRACTS_FIELD_NUMBER: _builtins.int
+    SPEND_ENTRIES_FIELD_NUMBER: _builtins.int
+    PERFORMANCE_REVIEWS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def employees(self) -> Global___EmployeeBatch:
         """Employees."""
+
+    @_builtins.property
+    def employee_exits(self) -> Global___EmployeeExitBatch:
+        """Employees who left."""
+
+    @_builtins.property
+    def payroll_entries(self) -> Global___PayrollEntryBatch:
+        """Pay."""
+
+    @_builtins.property
+    def contracts(self) -> Global___ContractBatch:
+        """Contracts."""
+
+    @_builtins.property
+    def spend_entries(self) -> Global___SpendEntryBatch:
+        """Spend and budget."""
+
+    @_builtins.property
+    def performance_reviews(self) -> Global___PerformanceReviewBatch:
+        """Reviews."""
 
     def __init__(
         self,
         *,
         employees: Global___EmployeeBatch | None = ...,
+        employee_exits: Global___EmployeeExitBatch | None = ...,
+        payroll_entries: Global___PayrollEntryBatch | None = ...,
+        contracts: Global___ContractBatch | None = ...,
+        spend_entries: Global___SpendEntryBatch | None = ...,
+        performance_reviews: Global___PerformanceReviewBatch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "employees", b"employees"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "contracts", b"contracts", "employee_exits", b"employee_exits", "employees", b"employees", "payroll_entries", b"payroll_entries", "performance_reviews", b"performance_reviews", "spend_entries", b"spend_entries"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "employees", b"employees"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "contracts", b"contracts", "employee_exits", b"employee_exits", "employees", b"employees", "payroll_entries", b"payroll_entries", "performance_reviews", b"performance_reviews", "spend_entries", b"spend_entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_batch: _TypeAlias = _typing.Literal["employees"]  # noqa: Y015
+    _WhichOneofReturnType_batch: _TypeAlias = _typing.Literal["employees", "employee_exits", "payroll_entries", "contracts", "spend_entries", "performance_reviews"]  # noqa: Y015
     _WhichOneofArgType_batch: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_batch) -> _WhichOneofReturnType_batch | None: ...
 
@@ -222,7 +396,7 @@ class FactSetSummary(_message.Message):
     rows: _builtins.int
     """Rows."""
     subjects: _builtins.int
-    """Different subjects, for example employees."""
+    """Different subjects: employees, or contracts, or units that spend."""
     labelled_rows: _builtins.int
     """Rows with a known outcome, which models learn from."""
     @_builtins.property
@@ -279,13 +453,22 @@ class DeleteFactsRequest(_message.Message):
     FACT_SET_FIELD_NUMBER: _builtins.int
     EMPLOYEE_KEY_FIELD_NUMBER: _builtins.int
     EVERYTHING_FIELD_NUMBER: _builtins.int
+    CONTRACT_KEY_FIELD_NUMBER: _builtins.int
+    COUNTERPARTY_KEY_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     fact_set: Global___FactSet.ValueType
-    """Which fact set."""
+    """Which fact set; unspecified means every fact set, and then an employee or a counterparty has to be named."""
     employee_key: _builtins.str
-    """All rows of this employee."""
+    """All rows of this employee; of fact sets EMPLOYEES, EMPLOYEE_EXITS, PAYROLL_ENTRIES and PERFORMANCE_REVIEWS."""
     everything: _builtins.bool
     """Every row of the fact set; must be true."""
+    contract_key: _builtins.str
+    """This contract; of fact set CONTRACTS."""
+    counterparty_key: _builtins.str
+    """All contracts with this other side; of fact set CONTRACTS."""
+    unit: _builtins.str
+    """All rows of this unit; of fact set SPEND_ENTRIES."""
     request_id: _builtins.str
     """Optional UUID that makes a retry safe: the same id and request give the first answer for 24 hours."""
     def __init__(
@@ -294,13 +477,16 @@ class DeleteFactsRequest(_message.Message):
         fact_set: Global___FactSet.ValueType = ...,
         employee_key: _builtins.str = ...,
         everything: _builtins.bool = ...,
+        contract_key: _builtins.str = ...,
+        counterparty_key: _builtins.str = ...,
+        unit: _builtins.str = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["employee_key", b"employee_key", "everything", b"everything", "scope", b"scope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contract_key", b"contract_key", "counterparty_key", b"counterparty_key", "employee_key", b"employee_key", "everything", b"everything", "scope", b"scope", "unit", b"unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["employee_key", b"employee_key", "everything", b"everything", "fact_set", b"fact_set", "request_id", b"request_id", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_key", b"contract_key", "counterparty_key", b"counterparty_key", "employee_key", b"employee_key", "everything", b"everything", "fact_set", b"fact_set", "request_id", b"request_id", "scope", b"scope", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["employee_key", "everything"]  # noqa: Y015
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["employee_key", "everything", "contract_key", "counterparty_key", "unit"]  # noqa: Y015
     _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
 

@@ -1,0 +1,79 @@
+"""What the rules of the contract cannot say about a fact: real currencies, dates in order, nothing from a far future."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from server.facts.model import Contract, ContractStatus, EmployeeExit, PayrollEntry, PerformanceReview, SpendEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+    from server.facts.model import Fact
+
+CURRENCIES = frozenset(
+    (
+        *("AED", "AFN", "ALL", "AMD", "AOA", "ARS", "AUD", "AWG", "AZN", "BAM", "BBD", "BDT", "BHD", "BIF", "BMD", "BND", "BOB"),
+        *("BOV", "BRL", "BSD", "BTN", "BWP", "BYN", "BZD", "CAD", "CDF", "CHE", "CHF", "CHW", "CLF", "CLP", "CNY", "COP", "COU"),
+        *("CRC", "CUP", "CVE", "CZK", "DJF", "DKK", "DOP", "DZD", "EGP", "ERN", "ETB", "EUR", "FJD", "FKP", "GBP", "GEL", "GHS"),
+        *("GIP", "GMD", "GNF", "GTQ", "GYD", "HKD", "HNL", "HTG", "HUF", "IDR", "ILS", "INR", "IQD", "IRR", "ISK", "JMD", "JOD"),
+        *("JPY", "KES", "KGS", "KHR", "KMF", "KPW", "KRW", "KWD", "KYD", "KZT", "LAK", "LBP", "LKR", "LRD", "LSL", "LYD", "MAD"),
+        *("MDL", "MGA", "MKD", "MMK", "MNT", "MOP", "MRU", "MUR", "MVR", "MWK", "MXN", "MXV", "MYR", "MZN", "NAD", "NGN", "NIO"),
+        *("NOK", "NPR", "NZD", "OMR", "PAB", "PEN", "PGK", "PHP", "PKR", "PLN", "PYG", "QAR", "RON", "RSD", "RUB", "RWF", "SAR"),
+        *("SBD", "SCR", "SDG", "SEK", "SGD", "SHP", "SLE", "SOS", "SRD", "SSP", "STN", "SVC", "SYP", "SZL", "THB", "TJS", "TMT"),
+        *("TND", "TOP", "TRY", "TTD", "TWD", "TZS", "UAH", "UGX", "USD", "USN", "UYI", "UYU", "UYW", "UZS", "VED", "VES", "VND"),
+        *("VUV", "WST", "XAF", "XCD", "XCG", "XOF", "XPF", "YER", "ZAR", "ZMW", "ZWG"),
+    )
+)
+"""ISO 4217: the active codes of currencies and funds codes, without metals and test codes (list of January 2026)."""
+
+EXIT_AHEAD = timedelta(days=366)
+PAYROLL_AHEAD = timedelta(days=366)
+PLAN_AHEAD = timedelta(days=5 * 366)
+REVIEW_AHEAD = timedelta(days=31)
+
+
+def problems(row: Fact, today: date) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a row: field, and how to mend it."""
+    if isinstance(row, PayrollEntry | Contract | SpendEntry) and row.currency not in CURRENCIES:
+        yield "currency_code", "is no currency of ISO 4217; write for example EUR"
+    if isinstance(row, EmployeeExit) and row.exit_date > today + EXIT_AHEAD:
+        yield "exit_date", "lies more than a year ahead"
+    elif isinstance(row, PayrollEntry) and row.period > today + PAYROLL_AHEAD:
+        yield "period", "lies more than a year ahead"
+    elif isinstance(row, PerformanceReview):
+        yield from _review_problems(row, today)
+    elif isinstance(row, SpendEntry):
+        yield from _spend_problems(row, today)
+    elif isinstance(row, Contract):
+        yield from _contract_problems(row)
+
+
+def _review_problems(row: PerformanceReview, today: date) -> Iterator[tuple[str, str]]:
+    if row.review_date > today + REVIEW_AHEAD:
+        yield "review_date", "lies more than a month ahead"
+    for name, value in (("score", row.score), ("target", row.target)):
+        if row.scale_max is not None and value is not None and value > row.scale_max:
+            yield name, "is above scale_max"
+
+
+def _spend_problems(row: SpendEntry, today: date) -> Iterator[tuple[str, str]]:
+    if row.period > today + PLAN_AHEAD:
+        yield "period", "lies more than five years ahead"
+    if row.amount is None and row.budget is None:
+        yield "amount", "is missing, and so is budget; one of them is needed"
+    if row.amount is not None and row.period > today:
+        yield "amount", "is spent in a month that has not begun; a future month carries a budget only"
+
+
+def _contract_problems(row: Contract) -> Iterator[tuple[str, str]]:
+    if row.end_date is not None and row.end_date < row.start_date:
+        yield "end_date", "lies before start_date"
+    if row.outcome_date is not None and row.outcome_date < row.start_date:
+        yield "outcome_date", "lies before start_date"
+    if row.outcome_date is not None and row.outcome is None:
+        yield "outcome_date", "is given without an outcome"
+    if row.outcome is not None and row.status is ContractStatus.DRAFT:
+        yield "outcome", "belongs to a contract that was in force; the status is DRAFT"
