@@ -126,6 +126,14 @@ def enough(panel: Panel, pairs: Pairs) -> npt.NDArray[np.bool_]:
     return fits
 
 
+def enough_at(panel: Panel) -> npt.NDArray[np.bool_]:
+    """Which origins (series, months) have `MINIMUM_HISTORY` months in their window."""
+    counts = np.cumsum(~np.isnan(panel.values), axis=1)
+    counts[:, WINDOW:] -= counts[:, :-WINDOW].copy()
+    fits: npt.NDArray[np.bool_] = counts >= MINIMUM_HISTORY
+    return fits
+
+
 def look(panel: Panel, pairs: Pairs, categories: Sequence[str] = ()) -> Views:
     """Compute what is known of pairs.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from server.ml.quantile_trees import QUANTILES
-from server.ml.series import YEAR, Panel, Places, Values
+from server.ml.series import YEAR, Panel, Places, Values, row_quantiles
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -97,7 +97,7 @@ class Scales:
         if judged.size:
             some = changes[judged]
             error[judged] = np.nanmean(np.abs(some), axis=1)
-            low[judged], high[judged] = np.nanquantile(some, [QUANTILES[0], QUANTILES[2]], axis=1)
+            low[judged], high[judged] = (row_quantiles(some, share) for share in (QUANTILES[0], QUANTILES[2]))
         return cls(error, low, high)
 
 

@@ -233,6 +233,16 @@ def row_medians(values: Values) -> Values:
     return middle
 
 
+def row_quantiles(values: Values, share: float) -> Values:
+    """The quantile of the present values of each row (n, m), between two of them by proportion; NaN for a row without any."""
+    ordered = np.sort(values, axis=1)  # NaN comes last
+    place = np.maximum(np.sum(~np.isnan(values), axis=1) - 1, 0) * share
+    rows, low = np.arange(len(values)), np.floor(place).astype(np.intp)
+    below, above = ordered[rows, low], ordered[rows, np.ceil(place).astype(np.intp)]
+    quantile: Values = below + (above - below) * (place - low)
+    return quantile
+
+
 def row_levels(values: Values) -> Values:
     """Mean of the present values of each row (n, m) without the smallest and the largest; NaN for a row without any.
 

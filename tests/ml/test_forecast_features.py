@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.ml.forecast_features import COLUMNS, FARTHEST, WINDOW, Pairs, Views, enough, look
+from server.ml.forecast_features import COLUMNS, FARTHEST, WINDOW, Pairs, Views, enough, enough_at, look
 from server.ml.series import Panel, Series
 from tests.ml.panels import FIRST, seasonal, series
 
@@ -105,6 +105,13 @@ def test_six_months_in_view_are_enough() -> None:
     assert not enough(panel, pairs_at(7, visible=6)).any()
     assert not enough(panel, pairs_at(-1)).any()
     assert not enough(panel, pairs_at(38)).any()  # the last three years hold five of the seven values
+
+
+@unhurried
+@given(histories, st.integers(0, MONTHS - 1))
+def test_what_is_enough_is_the_same_for_all_origins_as_for_each(values: list[float | None], origin: int) -> None:
+    panel = panel_of(values)
+    np.testing.assert_array_equal(enough_at(panel)[1, [origin] * FARTHEST], enough(panel, pairs_at(origin)))
 
 
 def test_the_unit_of_money_does_not_matter() -> None:

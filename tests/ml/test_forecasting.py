@@ -8,9 +8,10 @@ import pytest
 
 from server.ml.boosting import ArtifactInvalid
 from server.ml.card import CardInvalid
+from server.ml.forecast_features import WINDOW, Pairs, enough
 from server.ml.forecast_metrics import Points, Scales
 from server.ml.forecast_trials import Course, Windows
-from server.ml.forecaster import Forecaster, evaluate
+from server.ml.forecaster import Forecaster, evaluate, held_out
 from server.ml.forecasting import train_forecaster
 from server.ml.intervals import IntervalsInvalid
 from server.ml.series import Panel, Series
@@ -77,6 +78,22 @@ def test_held_out_months_take_no_part_in_what_judges_them() -> None:
         np.testing.assert_array_equal(before, after)
     # The control: the oldest window, changed, chooses another number of rounds and teaches the trees of the next.
     assert not np.array_equal(plain[-1], spoilt[-1])
+
+
+def test_held_out_pairs_are_all_that_have_an_outcome_and_enough_history() -> None:
+    generator = np.random.default_rng(4)
+    gappy = [None if generator.random() < 0.4 else 1.0 for _ in range(60)]
+    panel = Panel.of([series(gappy, key="gappy"), series([1.0] * 9, key="late", first=FIRST + 40)])
+    for low, high in ((0, 59), (3, 8), (40, 48), (59, 59)):
+        every = [(row, month - ahead, ahead) for row in (0, 1) for month in range(low, high + 1) for ahead in range(1, 13)]
+        rows, origins, horizons = np.array(every).T
+        pairs = Pairs(rows, origins, horizons, np.full(len(every), WINDOW))
+        expected = pairs.at(enough(panel, pairs) & ~np.isnan(panel.values[rows, pairs.targets]))
+        found = held_out(panel, low, high)
+        for name in ("series", "origins", "horizons", "visible"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        assert (high > 8) == bool(len(found))
+    assert held_out(panel, 0, 59, 12, lambda count: np.array([0, count - 1])).series.tolist() == [0, 1]
 
 
 def test_the_same_panel_and_seed_give_the_same_bytes() -> None:

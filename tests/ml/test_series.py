@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.ml.series import Panel, Series, SeriesInvalid, cleaned, month_number, robust_scale, row_levels, row_medians, year_and_month
+from server.ml.series import (
+    Panel,
+    Series,
+    SeriesInvalid,
+    cleaned,
+    month_number,
+    robust_scale,
+    row_levels,
+    row_medians,
+    row_quantiles,
+    year_and_month,
+)
 from tests.ml.panels import FIRST, series
 
 unhurried = settings(deadline=None)  # the machine is shared; how long an example takes says nothing
@@ -102,6 +113,16 @@ def test_row_medians_are_those_of_numpy(block: list[list[float]]) -> None:
         warnings.simplefilter("ignore", RuntimeWarning)
         expected = np.nanmedian(values, axis=1)
     np.testing.assert_allclose(row_medians(values), expected)
+
+
+@unhurried
+@given(blocks, st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]))
+def test_row_quantiles_are_those_of_numpy(block: list[list[float]], share: float) -> None:
+    values = np.array(block)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        expected = np.nanquantile(values, share, axis=1)
+    np.testing.assert_allclose(row_quantiles(values, share), expected, rtol=1e-9, atol=1e-3)
 
 
 @unhurried
