@@ -1,4 +1,4 @@
-"""Run the job `weekly_retraining`: the four types one after the other; what one lacks does not stop the others.
+"""Run the job `weekly_retraining`: the four types one after the other; what one lacks, or a defect in it, does not stop the others.
 
 Ids are derived from the run and the type, so a run that is taken again goes on where it stopped: a version that is registered is
 not trained again, and one that was judged is left as it is.
@@ -11,7 +11,7 @@ from uuid import uuid5
 
 import structlog
 
-from server.errors import AnalyticsError
+from server.errors import AnalyticsError, Reason
 from server.registry.model import ModelState, ModelType
 from workers.strategies import STRATEGIES
 from workers.training import train_type
@@ -46,6 +46,10 @@ async def _retrain(app: App, claim: Claim, model_type: ModelType, progress: Prog
     except AnalyticsError as error:
         _log.info("retraining.not_done", model_type=model_type.value, reason=error.reason)
         return _result(model_type, reason=f"{error.reason}: {error.message}")
+    except (ValueError, TypeError, LookupError, ArithmeticError):
+        # XGBoost's errors are ValueErrors. What may pass (database, lost lease) is left to the run, which is taken again and goes on here.
+        _log.exception("retraining.failed", model_type=model_type.value)
+        return _result(model_type, reason=f"{Reason.INTERNAL}: a defect on our side ended the training")
     return _result(model_type, str(model.model_id), model.version, model.state, model.failure_reason)
 
 

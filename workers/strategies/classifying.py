@@ -9,7 +9,7 @@ import numpy as np
 
 from server.ml.evaluation import brier_score
 from server.ml.scoring import Scorer
-from server.ml.training import train_classifier
+from server.ml.training import TrainingDataInsufficient, train_classifier
 from workers.strategies.model import Judged, Trained
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ SEED = 20_260_101
 NEWER_ROWS = 200
 NEWER_OF_EACH = 10
 """From so many rows, and of each outcome, newer than the training of the active version on, both versions are judged by them alone."""
+
+FEWEST_ROWS = 20
+"""Held-out rows without which nobody can say which version is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,18 @@ class Classifying:
         return ""
 
     def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
-        """Compare by the Brier score on held-out subjects, which neither version was trained on."""
+        """Compare by the Brier score on held-out subjects, which neither version was trained on.
+
+        Raises:
+            TrainingDataInsufficient: fewer than `FEWEST_ROWS` rows are of held-out subjects, as when all rows are of a few subjects.
+
+        """
         labels = np.array(self.pooled.labels, dtype=np.int8)
         held_out = np.array(self.pooled.held_out, dtype=np.bool_)
         chosen, rule = self._chosen(held_out, labels, active_cutoff)
+        if len(chosen) < FEWEST_ROWS:
+            msg = f"{len(chosen)} of {len(labels)} rows are of subjects that are held out; at least {FEWEST_ROWS} are needed to judge"
+            raise TrainingDataInsufficient(msg)
         truth = labels[chosen]
         # What a version says that knows the base rate of the rows it may learn from.
         base_rate = float(labels[~held_out].mean())

@@ -70,9 +70,18 @@ class Forecasting:
         return ""
 
     def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
-        """Compare by the median scaled error on the newest months, which the candidate was not trained on."""
+        """Compare by the median scaled error on the newest months, which the candidate was not trained on.
+
+        Raises:
+            TrainingDataInsufficient: no series with two years of amounts has one in these months.
+
+        """
         panel = Panel.of(list(series_of(self.pooled)))
-        ours = evaluate(Forecaster.load(candidate.content, candidate.card), panel, self._from)
+        forecaster = Forecaster.load(candidate.content, candidate.card)
+        try:
+            ours = evaluate(forecaster, panel, self._from)
+        except ValueError as error:
+            raise TrainingDataInsufficient(str(error)) from error
         seen = active_cutoff is not None and _number(active_cutoff) >= self._from
         rule = f"amounts of the newest {HELD_OUT_MONTHS} months, on which the candidate was not trained"
         return Judged(
