@@ -19,7 +19,7 @@ from server.predictions.stored import DAYS_A_MONTH
 from server.registry.model import ModelType
 from server.schedule.model import Claim
 from tests.support import facts, live, rows
-from tests.support.asking import accepted, ended, new_org
+from tests.support.asking import TURNOVER, accepted, ended, new_org
 from tests.support.refusals import refusal
 from tests.support.working import shared_service
 from workers.retraining import retrain_all
@@ -101,6 +101,13 @@ async def test_each_type_has_metrics_beside_its_baseline_and_evidence(service: S
             assert 0.6 < model.classification.roc_auc < 1
             assert model.classification.brier_score < model.classification.baseline_brier_score
             assert model.classification.rows > 0
+
+
+async def test_each_version_says_up_to_when_it_was_trained(service: Service) -> None:
+    cutoffs = {model.type: model.training_cutoff.ToDatetime().date() for model in await models(service)}
+    newest_contract = max(date(2020 + seed % 4, 1 + seed % 12, 1) for seed in range(400))
+    # The newest month of spend is June 2025; three months are held out.
+    assert cutoffs == {TURNOVER: date(2026, 1, 31), SPEND: date(2025, 3, 1), RISK: newest_contract, PERFORMANCE: date(2023, 6, 30)}
 
 
 async def test_a_stored_contract_is_scored_with_what_its_dates_tell_and_what_is_given_wins(service: Service) -> None:
