@@ -21,6 +21,7 @@ from bench.machine import describe
 from bench.measure import Row, Skipped
 from bench.stack import databases
 from bench.throughput import throughput
+from bench.training import training
 from bench.watchers import watchers
 from server.embedded import EmbeddedError
 from server.telemetry import logs
@@ -41,6 +42,7 @@ MEASURES: Mapping[str, Measure] = {
     "throughput": throughput,
     "watchers": watchers,
     "claims": claims,
+    "training": training,
 }
 QUICK = 0.1
 

@@ -11,7 +11,7 @@ from bench.asking import request
 from bench.measure import Row, percentile
 from bench.stack import process
 from server import app as composition
-from server.wire.predictions import wanted
+from server.wire.prediction_inputs import wanted
 from workers.scorers import Scorers
 
 if TYPE_CHECKING:
