@@ -21,7 +21,7 @@ from server.registry.model import Artifact
 from server.training.model import PooledRows, PooledSeries
 from tests.ml.panels import seasonal
 from tests.ml.rows import SCHEMA, sample
-from workers.strategies import classifying
+from workers.strategies import classifying, forecasting
 from workers.strategies.classifying import Classifying
 from workers.strategies.forecasting import HELD_OUT_MONTHS, Forecasting, series_of
 
@@ -161,6 +161,16 @@ def test_a_forecaster_learns_nothing_from_the_held_out_months_and_they_judge_bot
     assert (judged.candidate, judged.active) == (losses[0].mase_median, losses[1].mase_median)
     assert (judged.rows, judged.baseline) == (12 * 3 * 12, losses[0].naive_mase_median)
     assert judged.candidate != judged.active
+
+
+def test_of_very_many_series_each_so_manieth_judges_both_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = monthly()
+    trained = artifact(own.train(silent))
+    monkeypatch.setattr(forecasting, "MOST_JUDGED", 5)
+    judged = own.judge(trained, trained, None)
+    assert judged.rows == 4 * 3 * 12
+    assert judged.active == judged.candidate
+    assert judged.rule.startswith("amounts of the newest 3 months of 4 series, on which the candidate was not trained")
 
 
 def test_series_that_end_before_the_held_out_months_judge_nothing() -> None:
