@@ -34,7 +34,8 @@ MASKED_WEIGHT = 0.3
 what they were, while the calibration error of inputs with half of their features falls from 0.05-0.13 to 0.02-0.05."""
 
 _PATIENCE = 40
-_BINS = 64
+BINS = 64
+"""Borders of a column that trees may split at."""
 
 
 class ArtifactInvalid(ValueError):
@@ -95,7 +96,7 @@ class Examples:
             np.concatenate([self.matrix[rows], self.masked[twins]]),
             self.labels[np.concatenate([rows, twins])],
             weight=np.repeat([1.0, MASKED_WEIGHT * step], [len(rows), len(twins)]),
-            max_bin=_BINS,
+            max_bin=BINS,
             nthread=threads,
         )
 
@@ -197,7 +198,7 @@ def train(examples: Examples, shape: Shape, rounds: int, *, seed: int, threads: 
         threads: for training; part of what must be equal for equal bytes.
 
     """
-    booster = xgboost.train(_parameters(shape, seed, threads), examples.data(np.arange(len(examples.labels)), threads), rounds)
+    booster = xgboost.train(parameters(shape, seed, threads), examples.data(np.arange(len(examples.labels)), threads), rounds)
     return Classifier(booster, examples.matrix.shape[1])
 
 
@@ -228,11 +229,12 @@ def tune(  # noqa: PLR0913 - data and candidates; the rest by name
     return min(candidates, key=lambda candidate: candidate.loss)
 
 
-def _parameters(shape: Shape, seed: int, threads: int) -> dict[str, str | int | float | bool]:
+def parameters(shape: Shape, seed: int, threads: int) -> dict[str, str | int | float | bool]:
+    """The settings of XGBoost."""
     return {
         "objective": "binary:logistic",
         "tree_method": "hist",
-        "max_bin": _BINS,
+        "max_bin": BINS,
         "max_depth": shape.depth,
         "learning_rate": shape.learning_rate,
         "reg_lambda": shape.ridge,
@@ -268,9 +270,9 @@ def _path(
     """Grow one booster per split in step, and stop when the loss over all held-out rows has not improved for a while."""
     training = [examples.data(rows, threads) for rows, _ in splits]
     held_out = [xgboost.DMatrix(examples.matrix[rows], nthread=threads) for _, rows in splits]
-    parameters = _parameters(shape, seed, threads)
+    settings = parameters(shape, seed, threads)
     # Named to the booster, both keep their predictions and only add the newest tree's.
-    boosters = [xgboost.Booster(parameters, cache=pair) for pair in zip(training, held_out, strict=True)]
+    boosters = [xgboost.Booster(settings, cache=pair) for pair in zip(training, held_out, strict=True)]
     rows = np.concatenate([rows for _, rows in splits])
     truth = examples.labels[rows]
     best = Tuning(shape, 0, np.inf, rows, np.zeros(len(rows)))

@@ -109,7 +109,7 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
         ValueError: lengths differ, a column is not a feature, or there are fewer than 2 folds.
 
     """
-    truth = np.array([_label(label) for label in labels], dtype=np.int8)
+    truth = _truth(labels)
     out = np.array(held_out, dtype=np.bool_) if len(held_out) else np.zeros(len(truth), dtype=np.bool_)
     data = table(schema, columns)
     if len(out) != len(truth) or any(len(column) != len(truth) for column in data.values()):
@@ -218,11 +218,11 @@ def _card(schema: FeatureSchema, fitted: _Fitted, seed: int) -> Card:
     return Card(schema, fitted.encoder, fitted.calibration, settings)
 
 
-def _label(label: object) -> int:
-    if label not in {0, 1}:
+def _truth(labels: Sequence[bool]) -> Labels:
+    if not set(labels) <= {0, 1}:
         msg = "a label is true or false"
         raise ValueError(msg)
-    return int(label == 1)
+    return np.array(labels, dtype=np.int8)
 
 
 def _require_both_classes(labels: Labels, folds: int) -> None:
