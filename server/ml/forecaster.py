@@ -198,7 +198,7 @@ def held_out(panel: Panel, low: int, high: int, horizon: int = FARTHEST, chosen:
         chosen: the places of those to take, of so many; all by default. There are a dozen times as many as there are months.
 
     """
-    low = max(low, 0)
+    low = min(max(low, 0), high + 1)
     origins = enough_at(panel)
     fits = np.zeros((len(panel.series), high + 1 - low, horizon), dtype=np.bool_)
     for ahead in range(1, horizon + 1):

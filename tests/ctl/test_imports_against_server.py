@@ -70,7 +70,7 @@ async def test_every_fact_set_is_listed_and_erased_by_its_subjects(terminal: Ter
 async def test_a_row_that_only_the_server_can_refuse_is_told_by_its_line(terminal: Terminal, tmp_path: Path) -> None:
     org = new_org()
     facts = made("payroll_entries", 3)
-    facts[1].currency_code = "XXX"  # type: ignore[attr-defined]  # an entry of payroll
+    facts[1].currency_code = "QQQ"  # type: ignore[attr-defined]  # an entry of payroll
     file = fact_csv.write(tmp_path / "pay.csv", facts)
     ended = await terminal("import", "payroll", str(file), org=org)
     assert ended.code == 1

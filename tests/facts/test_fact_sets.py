@@ -120,7 +120,7 @@ BAD: tuple[tuple[str, str, object] | tuple[str, str, object, str], ...] = (
     ("employee_exits", "employee_key", ""),
     *(("payroll_entries", "period", value) for value in (day(2025, 13, 1), day(2025, 0, 1), LONG_AGO, CSIS_DAY, FAR, None)),
     *(("payroll_entries", "gross_amount", value) for value in ("-1", "-0.01", "", "1e5", "1,000", "12.34567", "NaN", "٣", "1" * 16)),
-    *(("payroll_entries", "currency_code", value) for value in ("XXX", "eur", "EURO", "", "ABC")),
+    *(("payroll_entries", "currency_code", value) for value in ("QQQ", "eur", "EURO", "", "ABC")),
     *(("payroll_entries", "hours", value) for value in (-1.0, 1000.5, float("nan"), float("inf"))),
     *(("payroll_entries", "pay_type", value) for value in (0, 99)),
     ("payroll_entries", "cost_centre", ""),
@@ -213,7 +213,7 @@ async def test_a_key_that_stands_twice_in_a_batch_is_refused_and_names_the_first
 async def test_a_bad_batch_leaves_batches_of_other_kinds_alone(shared: Service, org: str) -> None:
     who = live.bearer(org)
     spoiled = made("contracts", 5)
-    put(spoiled[4], "currency_code", "XXX")
+    put(spoiled[4], "currency_code", "QQQ")
     results = await load_batches(shared, who, made("spend_entries", 3), spoiled, made("payroll_entries", 2))
     assert [(result.inserted, result.bad_rows) for result in results] == [(3, 0), (0, 1), (2, 0)]
     assert set(await summaries(shared, who)) == {"spend_entries", "payroll_entries"}

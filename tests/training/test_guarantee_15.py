@@ -143,13 +143,15 @@ async def test_guarantee_15_exactly_one_version_of_each_type_is_active_at_every_
         assert [model.version for model in models if model.type is kind] == [f"1.{number}.0" for number in range(LANES * RUNS + 1)]
 
 
-async def test_guarantee_15_control_a_swap_of_two_transactions_is_seen(idle: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_guarantee_15_control_a_swap_of_two_transactions_is_seen(
+    cluster: Cluster, idle: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told.instead_of_training(monkeypatch)
     await retrain(idle.app)
 
     async def torn(reader: Reader, tx: Tx, model_type: ModelType, model_id: ModelId, instead_of: ModelId | None) -> bool:
-        async with idle.app.db.platform(DbRole.TRAINER) as own:
-            await own.run(update(shared_models).where(shared_models.c.model_id == instead_of).values(state=ModelState.DEPRECATED))
+        async with superuser(cluster, idle) as connection:
+            await connection.execute("UPDATE shared_models SET state = 'DEPRECATED' WHERE model_id = $1", instead_of)
         await reader.another()
         return await swap(tx, model_type, model_id, None)
 

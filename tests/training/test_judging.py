@@ -12,7 +12,8 @@ from analytics.v1 import models_pb2
 from server.errors import AnalyticsError
 from server.identity import RunId
 from server.ml.training import TrainingDataInsufficient
-from server.registry.model import ModelType
+from server.registry import store as registry
+from server.registry.model import ModelState, ModelType
 from server.schedule.model import Claim
 from tests.support import live, told
 from workers.retraining import retrain_all
@@ -167,10 +168,13 @@ async def test_control_what_passes_ends_the_run_so_that_it_is_taken_again(idle: 
     with pytest.raises(ConnectionError):
         await retrain(idle, run_id)
     trainings[ModelType.CONTRACT_RISK].losses = whole
+    async with idle.app.db.platform() as tx:
+        ended = {model.type: list(trainings[model.type].asked) for model in await registry.page(tx, None, ModelState.ACTIVE, None, 10)}
+    assert ended
     came = await retrain(idle, run_id)
     assert {(each["version"], each["state"]) for each in came.values()} == {("1.0.0", "ACTIVE")}
     # What had ended before was not trained again.
-    assert trainings[TURNOVER].asked == [(1.0, None)]
+    assert {kind: trainings[kind].asked for kind in ended} == ended
 
 
 def broken(failure: Exception) -> Iterator[float]:

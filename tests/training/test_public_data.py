@@ -15,7 +15,7 @@ import numpy as np
 from analytics.v1 import fact_service_pb2 as fs
 
 from server.db.engines import DbRole
-from server.ml import training
+from server.ml import boosting, training
 from server.ml.evaluation import brier_score, measure
 from server.ml.scoring import Scorer
 from server.ml.training import train_classifier
@@ -77,6 +77,7 @@ async def pooled(service: Service, kind: ModelType) -> Classifying:
 def cross_validated(course: Classifying, monkeypatch: pytest.MonkeyPatch) -> ClassificationMetrics:
     """Measure each half by the model of the other."""
     monkeypatch.setattr(training, "INNER_FOLDS", FOLDS)
+    monkeypatch.setattr(boosting, "MANY_ROWS", len(course.pooled) + 1)
     return train_classifier(course.features, course.pooled.columns, course.pooled.labels, seed=SEED, folds=FOLDS).metrics
 
 
