@@ -12,7 +12,7 @@ import numpy as np
 from server.benchmarks.catalogue import BY_NAME, METRICS, Unit
 from server.benchmarks.model import INDUSTRIES, NO_CURRENCY, SIZES, Earlier, Place, Release, Sheet, SheetRelease, Shown, Withheld, band
 from server.stats.disclosure import RULES, Rules, Sizes, Verdict, judge, units
-from server.stats.membership import NOBODY, Least, Shape, admit
+from server.stats.membership import Least, Shape, admit
 from server.stats.quartiles import quartiles
 from server.stats.two_releases import Figures, withhold
 from server.tenants.model import Industry, SizeRange
@@ -126,11 +126,12 @@ def _sheet(  # noqa: PLR0913 - what a sheet is decided from
     members = admission.members
     sizes = _sizes(members, rows)
     verdicts = withhold(judge(sizes, SHAPE, rules), members, _kept(past), SHAPE, rules)
+    known = {unit: [rows[tag].value for tag in tags] for unit, tags in members.items()}
     made, private = [], {}
     for cell, verdict in verdicts.items():
         place, figures, counted = place_of(cell), None, 0
         if verdict is Verdict.SHOWN:
-            values = [rows[tag].value for unit in units(cell, SHAPE) for tag in members.get(unit, NOBODY)]
+            values = [value for unit in units(cell, SHAPE) for value in known.get(unit, ())]
             counted = len(values)
             figures = quartiles(values, BY_NAME[sheet.metric].grid)
             if counted >= LEAST_PRIVATE:
