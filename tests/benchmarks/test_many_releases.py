@@ -95,6 +95,27 @@ def test_control_without_that_wait_the_one_who_left_alone_is_told_apart(monkeypa
     assert _after_a_change_of_currency() == 1
 
 
+def _toggling(months: int) -> Seen:
+    """Somebody switches its contribution off and on for months and knows its own value: the sets of the others that are left."""
+    me, others = b"me", [bytes([number]) for number in range(13)]
+    past: list[Mapping[tuple[int, int], Members]] = []
+    for month in range(months):
+        places = dict.fromkeys([*others, *([] if month % 2 else [me])], (0, 0))
+        past.append(membership.admit(places, membership.Shape(1, 1), past, membership.Least(3), bytes([month])).members)
+    return _seen([members[0, 0] - {me} for members in past if members[0, 0]])
+
+
+def test_who_switches_off_and_on_again_for_two_years_learns_of_no_other_one() -> None:
+    seen = _toggling(24)
+    assert len(set(seen.members.values())) > 4
+    assert list(many([seen], least=2)) == []
+
+
+def test_control_where_only_pairs_of_releases_are_looked_at_switching_off_and_on_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "tells_few", lambda *_: False)
+    assert list(many([_toggling(24)], least=2))
+
+
 def test_a_set_that_was_too_small_to_be_shown_does_not_come_back_where_a_larger_one_was_shown() -> None:
     names = [random.Random(number).randbytes(16) for number in range(20)]
     small, large = frozenset(names[:5]), frozenset(names[:12])
