@@ -12,6 +12,7 @@ from server.benchmarks.publish import publish
 from server.benchmarks.release import decide
 from server.benchmarks.releases import store
 from server.db.engines import DbRole
+from server.errors import AnalyticsError, Kind, Reason
 from server.events.model import Cause
 from server.schedule.calendar import MONTHLY_BENCHMARKS
 
@@ -24,34 +25,39 @@ if TYPE_CHECKING:
 
     Progress = Callable[[float, str], None]
 
+_ATTEMPTS = 5
+
 
 async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mapping[str, object]:
     """Release the benchmarks; returns what was counted, by name.
 
-    The release's id is derived from the run's, so a run that is taken twice releases once. Who switched the contribution
-    off before the rows are read is not in it.
+    The release's id is derived from the run's, so a run that is taken twice releases once. Who switched the contribution off
+    before the release is stored is not in it: it is then decided anew.
 
     Raises:
-        AnalyticsError: CONCURRENT_UPDATE, another run released meanwhile.
+        AnalyticsError: CONCURRENT_UPDATE, another run released meanwhile, or contributions were switched off again and again.
 
     """
     release_id = uuid5(claim.run_id, MONTHLY_BENCHMARKS)
-    progress(0.0, "reading the values of contributing organizations")
-    async with app.db.platform(DbRole.BENCHMARK) as tx:
-        done = await store.released(tx, release_id)
-        if done is not None:
-            return done.totals
-        before = await store.earlier(tx)
-        rows = await store.contributions(tx)
-    progress(0.3, f"deciding from {len(rows):,} values")
-    release = await asyncio.to_thread(decide, rows, before, release_id.bytes)
-    if app.settings.benchmark_private:
-        progress(0.6, "adding noise")
-        release = await _private(app, release)
-    progress(0.9, "publishing")
-    async with app.db.platform(DbRole.BENCHMARK) as tx:
-        made = await publish(tx, release, release_id, before, Cause(str(claim.run_id), claim.traceparent))
-    return made.totals
+    for _ in range(_ATTEMPTS):
+        progress(0.0, "reading the values of contributing organizations")
+        async with app.db.platform(DbRole.BENCHMARK) as tx:
+            done = await store.released(tx, release_id)
+            if done is not None:
+                return done.totals
+            before = await store.earlier(tx)
+            rows = await store.contributions(tx)
+        progress(0.3, f"deciding from {len(rows):,} values")
+        release = await asyncio.to_thread(decide, rows, before, release_id.bytes)
+        if app.settings.benchmark_private:
+            progress(0.6, "adding noise")
+            release = await _private(app, release)
+        progress(0.9, "publishing")
+        async with app.db.platform(DbRole.BENCHMARK) as tx:
+            if release.tags <= await store.contributors(tx):
+                made = await publish(tx, release, release_id, before, Cause(str(claim.run_id), claim.traceparent))
+                return made.totals
+    raise AnalyticsError(Kind.ABORTED, Reason.CONCURRENT_UPDATE, "contributions were switched off again and again meanwhile; run it again")
 
 
 async def _private(app: App, release: Release) -> Release:

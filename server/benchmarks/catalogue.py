@@ -88,7 +88,7 @@ METRICS = (
         Unit.PERCENT,
         Direction.LOWER,
         Grid(low=-100.0, high=200.0, step=0.5),
-        "budget of the last twelve months",
+        "monthly budgets with their spend, of the last twelve months",
         "spend over budget of the last twelve months, less 100",
     ),
     Metric(

@@ -10,6 +10,7 @@ from server.tenants.model import Industry, SizeRange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import date, datetime
     from uuid import UUID
 
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
 
 INDUSTRIES = tuple(industry for industry in Industry if industry)
 SIZES = tuple(size for size in SizeRange if size)
-KEPT_DAYS = 400
-"""How long the members of a release are remembered: metrics look back twelve months, so figures further apart share no facts."""
 FRESH_DAYS = 100
 """How old the period of a value may be: a quarter, and ten days to compute it."""
+KEPT_DAYS = 366 + FRESH_DAYS + 4
+"""How long the members of a release are remembered: a value looks back twelve months from its period, so figures further apart share
+no facts, contracts aside that run as long."""
 NO_CURRENCY = ""
 
 
@@ -156,6 +158,11 @@ class Release:
     sheets: Sequence[SheetRelease]
     skipped: Mapping[str, int]
     counted: int
+
+    @property
+    def tags(self) -> AbstractSet[bytes]:
+        """Who is in it."""
+        return {tag for sheet in self.sheets for members in sheet.members.values() for tag in members}
 
     def totals(self) -> Mapping[str, int]:
         """Return the figures of the run by name; what was left out is `skipped_` and the reason."""

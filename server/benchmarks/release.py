@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from server.benchmarks.catalogue import BY_NAME, METRICS, Unit
 from server.benchmarks.model import INDUSTRIES, NO_CURRENCY, SIZES, Earlier, Place, Release, Sheet, SheetRelease, Shown, Withheld, band
 from server.stats.disclosure import RULES, Rules, Sizes, Verdict, judge, units
-from server.stats.membership import NOBODY, Least, Shape, admit
+from server.stats.membership import Least, Shape, admit
 from server.stats.quartiles import quartiles
 from server.stats.two_releases import Figures, withhold
 from server.tenants.model import Industry, SizeRange
@@ -54,10 +55,11 @@ def decide(
             skipped[reason] += 1
         else:
             sheets[Sheet(row.metric, row.currency)][row.tag] = row
-    made = []
+    made: list[SheetRelease] = []
     for metric in metrics:
         for sheet, main in _sheets_of(metric.name, sheets, earlier, skipped, rules):
-            made.append(_sheet(sheet, sheets.get(sheet, {}), earlier.sheets.get(sheet, ()), salt, rules, skipped, main=main))
+            held = _elsewhere(sheet, earlier)
+            made.append(_sheet(sheet, sheets.get(sheet, {}), earlier.sheets.get(sheet, ()), held, salt, rules, skipped, main=main))
     counted = sum(len(members) for sheet in made for members in sheet.members.values())
     return Release(made, skipped, counted)
 
@@ -101,10 +103,17 @@ def _sheets_of(
     return [(sheet, number == 0) for number, sheet in enumerate(ranked)]
 
 
+def _elsewhere(sheet: Sheet, earlier: Earlier) -> Members:
+    """Return who counted in another currency of the same metric: money can be converted, and so subtracted across currencies."""
+    others = (each for other, past in earlier.sheets.items() if other.metric == sheet.metric and other != sheet for each in past)
+    return frozenset(chain.from_iterable(tags for each in others for tags in each.members.values()))
+
+
 def _sheet(  # noqa: PLR0913 - what a sheet is decided from
     sheet: Sheet,
     rows: Mapping[bytes, Contribution],
     past: Sequence[Past],
+    elsewhere: Members,
     salt: bytes,
     rules: Rules,
     skipped: Counter[str],
@@ -112,16 +121,17 @@ def _sheet(  # noqa: PLR0913 - what a sheet is decided from
     main: bool,
 ) -> SheetRelease:
     places = {tag: (_ROWS[row.industry], _COLUMNS[row.size]) for tag, row in rows.items()}
-    admission = admit(places, SHAPE, [each.members for each in past], _least(past, rules), salt)
+    admission = admit(places, SHAPE, [each.members for each in past], _least(past, rules), salt, elsewhere)
     skipped.update(admission.waiting.values())
     members = admission.members
     sizes = _sizes(members, rows)
     verdicts = withhold(judge(sizes, SHAPE, rules), members, _kept(past), SHAPE, rules)
+    known = {unit: [rows[tag].value for tag in tags] for unit, tags in members.items()}
     made, private = [], {}
     for cell, verdict in verdicts.items():
         place, figures, counted = place_of(cell), None, 0
         if verdict is Verdict.SHOWN:
-            values = [rows[tag].value for unit in units(cell, SHAPE) for tag in members.get(unit, NOBODY)]
+            values = [value for unit in units(cell, SHAPE) for value in known.get(unit, ())]
             counted = len(values)
             figures = quartiles(values, BY_NAME[sheet.metric].grid)
             if counted >= LEAST_PRIVATE:

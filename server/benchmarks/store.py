@@ -37,6 +37,9 @@ _SAVE = text(
     SET value = excluded.value, weight = excluded.weight, currency = excluded.currency, computed_at = excluded.computed_at
     """
 ).bindparams(bindparam("org", type_=Text), *arrays(metrics=Text, periods=Date, numbers=Double, weights=Double, currencies=Text))
+_FORGET = text("DELETE FROM organization_metrics WHERE org_id = :org AND metric <> ALL (:metrics)").bindparams(
+    bindparam("org", type_=Text), *arrays(metrics=Text)
+)
 _OWN = text(
     f"""
     SELECT DISTINCT ON (metric) metric, period, value, weight, currency
@@ -61,6 +64,11 @@ async def save_metrics(tx: Tx, org: OrgId, metrics: Sequence[OrganizationMetric]
             "currencies": [each.currency for each in rows],
         },
     )
+
+
+async def forget_other_metrics(tx: Tx, org: OrgId, metrics: Sequence[str]) -> None:
+    """Delete the values, of whatever period, of the metrics that are not named: what they were made of is there no longer."""
+    await tx.run(_FORGET, {"org": org, "metrics": metrics})
 
 
 async def own_metrics(tx: ReadTx, org: OrgId) -> Mapping[str, OrganizationMetric]:

@@ -109,6 +109,30 @@ def _across(before: Seen, after: Seen) -> Iterator[str]:
             yield f"across: a withheld unit of {len(members)} opened by two releases"
 
 
+def many(releases: Sequence[Seen], least: int = CHANGE) -> Iterator[str]:
+    """Return how all releases together, were every unit shown, tell of fewer than `least` organizations, three at most.
+
+    A class is who is in the same sets throughout. Combinations of the sets are what is orthogonal to their null space; one that
+    is about two classes alone makes the two rows of the null space parallel, one that is about one class makes its row nothing.
+    """
+    sets = [tags for seen in releases for tags in seen.members.values() if tags]
+    classes: dict[tuple[bool, ...], int] = {}
+    for tag in frozenset().union(*sets):
+        signature = tuple(tag in tags for tags in sets)
+        classes[signature] = classes.get(signature, 0) + 1
+    few = [number for number, count in enumerate(classes.values()) if count < least]
+    if not few:
+        return
+    free = _not_told(np.array([*classes], dtype=np.float64).T)
+    counts = list(classes.values())
+    for one in few:
+        if np.abs(free[one]).max(initial=0) < _NOTHING:
+            yield f"many releases: {counts[one]} told apart"
+    for pair in combinations(few, 2):
+        if sum(counts[each] for each in pair) < least and np.linalg.svd(free[list(pair)], compute_uv=False)[1:].max(initial=0) < _NOTHING:
+            yield "many releases: something of two organizations alone"
+
+
 def pinned(releases: Sequence[Seen], grid: Grid = METRIC.grid) -> Iterator[str]:
     """Return how it won with values.
 

@@ -169,7 +169,7 @@ async def test_who_moves_waits_until_its_old_place_is_forgotten(cluster: Cluster
     await contribute(cluster, idle, values("a", 4, "retail"))
     assert (await release(idle))["skipped_moved"] == 4
     async with superuser(cluster, idle) as connection:
-        await connection.execute("UPDATE benchmark_releases SET released_at = released_at - interval '401 days'")
+        await connection.execute("UPDATE benchmark_releases SET released_at = released_at - interval '471 days'")
     assert "skipped_moved" not in await release(idle)
     assert (await release(idle))["values"] == 40
 
@@ -233,7 +233,7 @@ async def test_kept_releases_are_read_back_as_they_were_decided_and_old_ones_for
     assert [frozenset().union(*each.members.values()) for each in past] == sets
     assert all(("technology", "50-200") in each.shown for each in past)
     async with superuser(cluster, idle) as connection:
-        await connection.execute("UPDATE benchmark_releases SET released_at = released_at - interval '401 days' WHERE number < 3")
+        await connection.execute("UPDATE benchmark_releases SET released_at = released_at - interval '471 days' WHERE number < 3")
         await release(idle)
         assert await connection.fetchval("SELECT array_agg(number) FROM benchmark_members") == [3]
 

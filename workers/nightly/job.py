@@ -75,6 +75,7 @@ class _Daily:
             recorded = await record(tx, org, night.findings, ids, Run(encode, cause)) if night.findings else Recorded()
             found = {finding.fingerprint for finding in night.findings}
             withdrawn = await withdraw(tx, org, night.judged, found | night.kept, cause)
+            await benchmarks.forget_other_metrics(tx, org, [each.metric for each in night.contributions])
             if night.contributions:
                 await benchmarks.save_metrics(tx, org, night.contributions)
         self.counts.update({f"insights_{name}": number for name, number in asdict(recorded).items()})

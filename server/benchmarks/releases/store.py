@@ -15,6 +15,7 @@ from server.tenants.model import Industry, SizeRange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from uuid import UUID
 
     from sqlalchemy.types import TypeEngine
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _TAG_BYTES = 16
 _CONTRIBUTIONS = text("SELECT tag, metric, value, weight, currency, industry, size_range FROM benchmark_contributions")
+_TAGS = text("SELECT tag FROM benchmark_contributions")
 _RELEASED = text("SELECT release_id, number, totals FROM benchmark_releases WHERE release_id = :release_id")
 _LAST = text("SELECT coalesce(max(number), 0) AS number FROM benchmark_releases")
 _KEPT = text(
@@ -128,6 +130,11 @@ _SPEND = text(
 async def contributions(tx: ReadTx) -> Sequence[Contribution]:
     """Return the latest fresh value of each metric of every organization that contributes at this moment."""
     return [Contribution(*row) for row in await tx.all(_CONTRIBUTIONS)]
+
+
+async def contributors(tx: ReadTx) -> AbstractSet[bytes]:
+    """Return the tags of who contributes at this moment."""
+    return {row.tag for row in await tx.all(_TAGS)}
 
 
 async def released(tx: ReadTx, release_id: UUID) -> Released | None:

@@ -54,7 +54,10 @@ def _payroll(rows: Sequence[PayrollMonth], headcount: float, period: date) -> It
 
 
 def _variance(rows: Sequence[SpendMonth], period: date) -> Iterator[OrganizationMetric]:
-    """Spend over budget of the months of the last twelve that have both, in percent, less 100."""
+    """Spend over budget of the months of the last twelve that have both, in percent, less 100.
+
+    The weight counts plans and not their money, for it is compared across currencies: in yen a small plan outweighs any in euros.
+    """
     newest = month_number(period)
     both = [
         (row.currency, row.amount, row.budget)
@@ -66,7 +69,7 @@ def _variance(rows: Sequence[SpendMonth], period: date) -> Iterator[Organization
         return
     budget = sum(main[1])
     spent = sum(amount for currency, amount, _ in both if currency == main[0])
-    yield OrganizationMetric("budget_variance_pct", period, 100 * (spent / budget - 1), budget)
+    yield OrganizationMetric("budget_variance_pct", period, 100 * (spent / budget - 1), len(main[1]))
 
 
 def _of_main_currency(amounts: Sequence[tuple[str, float]]) -> tuple[str, list[float]] | None:
