@@ -33,6 +33,7 @@ REQUIRED_SETTINGS = (
     "db_app_password",
     "db_dispatch_password",
     "db_trainer_password",
+    "db_benchmark_password",
     "secret_key",
 )
 

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     db_app_password: SecretStr = Field(SecretStr(""), description="Password of role `app` (requests and tenant work).")
     db_dispatch_password: SecretStr = Field(SecretStr(""), description="Password of role `dispatch` (queue columns only).")
     db_trainer_password: SecretStr = Field(SecretStr(""), description="Password of role `trainer` (pooled, consented rows; models).")
+    db_benchmark_password: SecretStr = Field(
+        SecretStr(""), description="Password of role `benchmark` (values of contributing organizations under tags; benchmark cells)."
+    )
     db_pool_size: int = Field(8, ge=1, le=200, description="Connections per process of role `app`; other roles take two.")
     redis_url: str = Field("", description="`redis://host:port/0` or `unix:///path/valkey.sock` of Valkey or Redis.")
     secret_key: Key = Field(
@@ -99,6 +102,13 @@ class Settings(BaseSettings):
     )
     worker_concurrency: int = Field(8, ge=1, le=256, description="Predictions one worker process runs at once.")
     training_minimum_rows: int = Field(200, ge=50, description="Labelled rows below which a training is refused.")
+    benchmark_private: bool = Field(
+        False, description="Release benchmarks of 100 organizations or more with differential privacy, with noise by OpenDP."
+    )
+    benchmark_epsilon: float = Field(1.0, gt=0, le=10, description="Privacy that a private release of a benchmark cell costs.")
+    benchmark_epsilon_per_year: float = Field(
+        12.0, gt=0, le=1000, description="Privacy that a benchmark cell may cost in a calendar year; then its last private release stays."
+    )
     otlp_endpoint: str = Field("", description="gRPC endpoint of an OpenTelemetry collector; empty keeps spans in the process.")
     embedded: bool = Field(False, description="Set by `make run` for its own databases; keeps advice meant for external ones quiet.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")

@@ -13,6 +13,7 @@ import structlog
 from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.benchmarks.model import MONTHLY_BENCHMARKS
 from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
 from server.queue.bell import wait
@@ -21,6 +22,7 @@ from server.schedule.model import QUEUED_TOPIC, RunState
 from server.telemetry import metrics, names
 from server.telemetry.tracing import span
 from server.training.model import TRAIN
+from workers.benchmarks import update_benchmarks
 from workers.training import train_shared_model
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     JobFunction = Callable[[App, Claim, Callable[[float, str], None]], Awaitable[Mapping[str, object]]]
 
-JOBS: Mapping[str, JobFunction] = {TRAIN: train_shared_model}
+JOBS: Mapping[str, JobFunction] = {TRAIN: train_shared_model, MONTHLY_BENCHMARKS: update_benchmarks}
 """Every job that can be run, by name."""
 
 _IDLE_SECONDS = 1.0

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from server.ctl import (
+    benchmarks,
     demo,
     facts,
     import_employees,
@@ -60,6 +61,7 @@ imports = typer.Typer(no_args_is_help=True, help="Load facts from files.")
 imports.command("employees")(import_employees.employees)
 app.add_typer(imports, name="import")
 app.command("train")(train.train)
+app.command("benchmarks")(benchmarks.benchmarks)
 app.command("models")(models.models)
 app.command("predict")(predict.predict)
 app.command("jobs")(jobs.jobs)

@@ -51,7 +51,9 @@ def run_state(run: JobRun) -> str:
 
 def run_name(run: JobRun) -> str:
     """What a run does: `train turnover_prediction`."""
-    return f"train {named(ModelType.DESCRIPTOR, run.train.model_type)}" if run.HasField("train") else "unknown job"
+    if run.HasField("train"):
+        return f"train {named(ModelType.DESCRIPTOR, run.train.model_type)}"
+    return run.WhichOneof("job") or "unknown job"
 
 
 def print_job(job: PredictionJob) -> None:

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         settings = settings_module.load()
         settings_module.require(settings, "database_url")
         if parsed.command == "setup":
-            settings_module.require(settings, "db_app_password", "db_dispatch_password", "db_trainer_password")
+            settings_module.require(settings, *(f"db_{role}_password" for role in DbRole))
     except SettingsInvalid as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _SET_TENANT = text("SELECT set_config('app.org_id', :org, true)")
 _TRAINER_POOL_SIZE = 2
+_BENCHMARK_POOL_SIZE = 2
 _ROLLBACK_SECONDS = 1.0
 
 
@@ -47,6 +48,8 @@ class Database:
             DbRole.DISPATCH: Pool(role_url(settings, DbRole.DISPATCH), settings.db_pool_size),
             # It reads the pooled rows of all organizations in one statement.
             DbRole.TRAINER: Pool(role_url(settings, DbRole.TRAINER), _TRAINER_POOL_SIZE, statement_seconds=None),
+            # It reads the values of all organizations in one statement.
+            DbRole.BENCHMARK: Pool(role_url(settings, DbRole.BENCHMARK), _BENCHMARK_POOL_SIZE, statement_seconds=None),
         }
 
     @asynccontextmanager

@@ -17,6 +17,7 @@ class DbRole(StrEnum):
     APP = "app"
     DISPATCH = "dispatch"
     TRAINER = "trainer"
+    BENCHMARK = "benchmark"
 
 
 def role_url(settings: Settings, role: DbRole) -> URL:
@@ -25,6 +26,7 @@ def role_url(settings: Settings, role: DbRole) -> URL:
         DbRole.APP: settings.db_app_password,
         DbRole.DISPATCH: settings.db_dispatch_password,
         DbRole.TRAINER: settings.db_trainer_password,
+        DbRole.BENCHMARK: settings.db_benchmark_password,
     }
     return async_url(settings.database_url).set(username=role.value, password=passwords[role].get_secret_value())
 

@@ -38,6 +38,7 @@ class Passwords:
     app: str
     dispatch: str
     trainer: str
+    benchmark: str
     secret_key: str
     place: str
 
@@ -52,28 +53,44 @@ class SigningKey:
 
 
 def load_passwords(folder: Path) -> Passwords:
-    """Read `<folder>/secrets.json`, or draw and keep it.
+    """Read `<folder>/secrets.json`, or draw and keep it; what an earlier release did not need is drawn now.
 
     Raises:
         EmbeddedError: the file is not what was written.
 
     """
     path = folder / "secrets.json"
-    if not path.exists():
-        drawn = Passwords(
-            owner=secrets.token_urlsafe(24),
-            app=secrets.token_urlsafe(24),
-            dispatch=secrets.token_urlsafe(24),
-            trainer=secrets.token_urlsafe(24),
-            secret_key=base64.b64encode(secrets.token_bytes(32)).decode(),
-            place=secrets.token_hex(6),
-        )
-        write_private(path, json.dumps(asdict(drawn), indent=2))
+    drawn = asdict(_drawn())
     try:
-        return Passwords(**json.loads(path.read_text()))
+        kept = json.loads(path.read_text()) if path.exists() else drawn
+        passwords = Passwords(**{**drawn, **_whole(kept)})
     except (ValueError, TypeError) as error:
         msg = f"{path} is damaged ({error}); restore it, or remove the whole data folder to start afresh"
         raise EmbeddedError(msg) from error
+    if not path.exists() or asdict(passwords) != kept:
+        write_private(path, json.dumps(asdict(passwords), indent=2))
+    return passwords
+
+
+def _whole(kept: dict[str, str]) -> dict[str, str]:
+    """Return what was kept; the first release had these, so a file without them was cut off, and others would open nothing."""
+    missing = {"owner", "app", "dispatch", "trainer", "secret_key", "place"} - set(kept)
+    if missing:
+        msg = f"without {', '.join(sorted(missing))}"
+        raise ValueError(msg)
+    return kept
+
+
+def _drawn() -> Passwords:
+    return Passwords(
+        owner=secrets.token_urlsafe(24),
+        app=secrets.token_urlsafe(24),
+        dispatch=secrets.token_urlsafe(24),
+        trainer=secrets.token_urlsafe(24),
+        benchmark=secrets.token_urlsafe(24),
+        secret_key=base64.b64encode(secrets.token_bytes(32)).decode(),
+        place=secrets.token_hex(6),
+    )
 
 
 def load_signing_key(folder: Path) -> SigningKey:

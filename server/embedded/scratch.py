@@ -28,7 +28,8 @@ def run_beside_scratch(command: Sequence[str]) -> int:
         try:
             valkey = start_valkey(folder / "valkey")
             try:
-                passwords = {f"ANALYTICS_DB_{role}_PASSWORD": secrets.token_urlsafe(16) for role in ("APP", "DISPATCH", "TRAINER")}
+                roles = ("APP", "DISPATCH", "TRAINER", "BENCHMARK")
+                passwords = {f"ANALYTICS_DB_{role}_PASSWORD": secrets.token_urlsafe(16) for role in roles}
                 environment = {
                     **os.environ,
                     **passwords,

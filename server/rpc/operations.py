@@ -9,6 +9,7 @@ from uuid import uuid4
 from analytics.admin.v1 import operations_service_pb2 as pb
 
 import server
+from server.benchmarks.model import MONTHLY_BENCHMARKS
 from server.db import about
 from server.errors import Reason, not_found
 from server.identity import ModelId, RunId
@@ -46,9 +47,10 @@ class OperationRpcs:
 
     async def run_job(self, request: pb.RunJobRequest, call: Call) -> pb.RunJobResponse:
         """Queue a run."""
+        job, scope = _asked(request)
         order = Order(
-            job=TRAIN,
-            scope=model_type(request.train.model_type).value,
+            job=job,
+            scope=scope,
             user=call.caller.user_id,
             request_id=request.request_id,
             request_hash=request_hash(request),
@@ -117,6 +119,13 @@ class OperationRpcs:
         run = await self._run(run_id)
         async with self._app.db.platform() as tx:
             return run, await _model(tx, run)
+
+
+def _asked(request: pb.RunJobRequest) -> tuple[str, str]:
+    """Return the job and what it is to be run for."""
+    if request.HasField("monthly_benchmarks"):
+        return MONTHLY_BENCHMARKS, ""
+    return TRAIN, model_type(request.train.model_type).value
 
 
 async def _model(tx: ReadTx, run: Run) -> Model | None:

@@ -18,6 +18,7 @@ ROLES = {
     "/analytics.v1.AnalyticsService/ListPredictionJobs": _READERS,
     "/analytics.v1.AnalyticsService/CancelPredictionJob": _WRITERS,
     "/analytics.v1.AnalyticsService/WatchPredictionJob": _READERS,
+    "/analytics.v1.AnalyticsService/GetBenchmarks": _READERS,
     "/analytics.v1.AnalyticsService/ListModels": _ADMINS,
     "/analytics.v1.AnalyticsService/GetInsights": _READERS,
     "/analytics.v1.AnalyticsService/GetInsight": _READERS,

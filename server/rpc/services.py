@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from server.rpc.benchmarks import BenchmarkRpcs
 from server.rpc.facts import FactRpcs
 from server.rpc.insights import InsightRpcs
 from server.rpc.models import ModelRpcs
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 def services(app: App) -> Mapping[str, Sequence[object]]:
     """Return the handler objects by full service name."""
     return {
-        "analytics.v1.AnalyticsService": [PredictionRpcs(app), PredictionBatchRpcs(app), ModelRpcs(app), InsightRpcs(app)],
+        "analytics.v1.AnalyticsService": [
+            PredictionRpcs(app),
+            PredictionBatchRpcs(app),
+            ModelRpcs(app),
+            InsightRpcs(app),
+            BenchmarkRpcs(app),
+        ],
         "analytics.v1.FactService": [FactRpcs(app)],
         "analytics.v1.TenantService": [TenantRpcs(app)],
         "analytics.admin.v1.OperationsService": [OperationRpcs(app), QueueRpcs(app)],

@@ -1,5 +1,6 @@
-"""Statistics over plain numbers: what is usual, how far something is from it, and how sure one can be.
+"""Statistics over plain numbers: what is usual, how far something is from it, how sure one can be, quartiles, disclosure control.
 
-What always holds: no input and no output, nothing of the domain, numpy at most; a figure is a finite number or None, never
-NaN; the source of every formula is named beside it.
+What always holds: nothing of the domain, no database, clock or setting, numpy and OpenDP at most; a figure is a finite number or
+None, never NaN; the same arguments give the same answer, but for the noise of private quantiles; the source of every formula is
+named beside it.
 """

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from analytics.admin.v1 import operations_service_pb2 as pb
 
+from server.benchmarks.model import MONTHLY_BENCHMARKS
 from server.registry.model import ModelType
 from server.schedule.model import RunState
 from server.training.model import TRAIN
@@ -45,10 +46,15 @@ def run_message(run: Run, model: Model | None) -> pb.JobRun:
     )
     if run.job == TRAIN:
         message.train.model_type = model_type_message(ModelType(run.scope))
+    elif run.job == MONTHLY_BENCHMARKS:
+        message.monthly_benchmarks.SetInParent()
     if run.error_reason:
         message.error.CopyFrom(status(run.error_reason, run.error_message))
     if run.result is not None and model is not None:
         organizations = run.result.get("organizations")
         result = pb.TrainResult(model=model_message(model), organizations=organizations if isinstance(organizations, int) else 0)
         message.train_result.CopyFrom(result)
+    elif run.result is not None and run.job == MONTHLY_BENCHMARKS:
+        counts = run.result.get("counts")
+        message.monthly_benchmarks_result.counts.update(counts if isinstance(counts, dict) else {})
     return message

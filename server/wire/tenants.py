@@ -33,6 +33,26 @@ _INDUSTRIES_BACK = {value: key for key, value in _INDUSTRIES.items()}
 _SIZES_BACK = {value: key for key, value in _SIZES.items()}
 
 
+def industry(value: pb.Industry.ValueType) -> Industry:
+    """Return the domain's value."""
+    return _INDUSTRIES_BACK[value]
+
+
+def industry_message(value: Industry) -> pb.Industry.ValueType:
+    """Return the enum value of the contract."""
+    return _INDUSTRIES[value]
+
+
+def size_range(value: pb.CompanySizeRange.ValueType) -> SizeRange:
+    """Return the domain's value."""
+    return _SIZES_BACK[value]
+
+
+def size_range_message(value: SizeRange) -> pb.CompanySizeRange.ValueType:
+    """Return the enum value of the contract."""
+    return _SIZES[value]
+
+
 def profile_message(profile: Profile) -> pb.OrganizationProfile:
     """Return the message of a profile."""
     return pb.OrganizationProfile(

@@ -8,8 +8,17 @@ from __future__ import annotations
 TENANT = "(org_id = ( SELECT NULLIF(current_setting('app.org_id'::text, true), ''::text) AS \"nullif\"))"
 ALL_ROWS = "true"
 
-SHARED_TABLES = frozenset({"shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog"})
-"""Tables without org_id: models are trained on pooled rows, runs belong to the platform, the backlog is one row of sums."""
+SHARED_TABLES = frozenset(
+    {
+        *("shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog"),
+        *("shared_benchmark_cells", "benchmark_releases", "benchmark_members", "benchmark_privacy_budget", "benchmark_secret"),
+    }
+)
+"""Tables without org_id: models are trained on pooled rows, runs belong to the platform, the backlog is one row of sums.
+
+Benchmark cells are figures of ten organizations or more; `benchmark_members` says under tags which ones counted, and nobody
+but the owner reads `benchmark_secret`, with which the tags are made.
+"""
 
 SHARED_REFERENCES = frozenset({("prediction_jobs", "shared_models")})
 """Foreign keys from a tenant's table to a shared one; every other foreign key starts with org_id."""
@@ -53,13 +62,20 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         ("trainer", "pooled_turnover_rows", "SELECT", ("*",)),
         *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("app", "organization_metrics", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
+        ("app", "shared_benchmark_cells", "SELECT", ("*",)),
+        ("benchmark", "benchmark_contributions", "SELECT", ("*",)),
+        *(("benchmark", "shared_benchmark_cells", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *(("benchmark", "benchmark_releases", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("benchmark", "benchmark_members", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
+        *(("benchmark", "benchmark_privacy_budget", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
     }
 )
 
 TENANT_TABLES = (
     *FACTS,
     *("audit_entries", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
-    *("outbox", "prediction_turns", "tenant_switches", "insights", "insight_views"),
+    *("outbox", "prediction_turns", "tenant_switches", "insights", "insight_views", "organization_metrics"),
 )
 
 # (table, policy, role, using, with check)

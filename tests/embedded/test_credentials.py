@@ -49,7 +49,7 @@ def _mint(data: DataFolder, org_id: str | None, *roles: Role) -> str:
 def test_secrets_are_drawn_once_and_readable_by_their_owner_only(data: DataFolder) -> None:
     first, key = load_passwords(data.secrets), load_signing_key(data.secrets)
     assert (load_passwords(data.secrets), load_signing_key(data.secrets)) == (first, key)
-    assert len({first.owner, first.app, first.dispatch, first.trainer}) == 4
+    assert len({first.owner, first.app, first.dispatch, first.trainer, first.benchmark}) == 5
     assert {stat.S_IMODE(path.stat().st_mode) for path in data.secrets.iterdir()} == {0o600}
     assert {path.name for path in data.secrets.iterdir()} == {"secrets.json", "signing-key.pem", "jwks.json"}
 

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from analytics.v1 import benchmarks_pb2 as analytics_dot_v1_dot_benchmarks__pb2
 from analytics.v1 import insights_pb2 as analytics_dot_v1_dot_insights__pb2
 from analytics.v1 import models_pb2 as analytics_dot_v1_dot_models__pb2
 from analytics.v1 import predictions_pb2 as analytics_dot_v1_dot_predictions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$analytics/v1/analytics_service.proto\x12\x0c\x61nalytics.v1\x1a\x1b\x61nalytics/v1/insights.proto\x1a\x19\x61nalytics/v1/models.proto\x1a\x1e\x61nalytics/v1/predictions.proto2\xcf\x08\n\x10\x41nalyticsService\x12\x64\n\x11RequestPrediction\x12&.analytics.v1.RequestPredictionRequest\x1a\'.analytics.v1.RequestPredictionResponse\x12v\n\x17\x42\x61tchRequestPredictions\x12,.analytics.v1.BatchRequestPredictionsRequest\x1a-.analytics.v1.BatchRequestPredictionsResponse\x12\x61\n\x10GetPredictionJob\x12%.analytics.v1.GetPredictionJobRequest\x1a&.analytics.v1.GetPredictionJobResponse\x12g\n\x12ListPredictionJobs\x12\'.analytics.v1.ListPredictionJobsRequest\x1a(.analytics.v1.ListPredictionJobsResponse\x12j\n\x13\x43\x61ncelPredictionJob\x12(.analytics.v1.CancelPredictionJobRequest\x1a).analytics.v1.CancelPredictionJobResponse\x12i\n\x12WatchPredictionJob\x12\'.analytics.v1.WatchPredictionJobRequest\x1a(.analytics.v1.WatchPredictionJobResponse0\x01\x12O\n\nListModels\x12\x1f.analytics.v1.ListModelsRequest\x1a .analytics.v1.ListModelsResponse\x12R\n\x0bGetInsights\x12 .analytics.v1.GetInsightsRequest\x1a!.analytics.v1.GetInsightsResponse\x12O\n\nGetInsight\x12\x1f.analytics.v1.GetInsightRequest\x1a .analytics.v1.GetInsightResponse\x12g\n\x12MarkInsightsViewed\x12\'.analytics.v1.MarkInsightsViewedRequest\x1a(.analytics.v1.MarkInsightsViewedResponse\x12[\n\x0e\x44ismissInsight\x12#.analytics.v1.DismissInsightRequest\x1a$.analytics.v1.DismissInsightResponseBT\n\x10\x63om.analytics.v1B\x15\x41nalyticsServiceProtoP\x01Z\x18\x61nalytics/v1;analyticsv1\xaa\x02\x0c\x41nalytics.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$analytics/v1/analytics_service.proto\x12\x0c\x61nalytics.v1\x1a\x1d\x61nalytics/v1/benchmarks.proto\x1a\x1b\x61nalytics/v1/insights.proto\x1a\x19\x61nalytics/v1/models.proto\x1a\x1e\x61nalytics/v1/predictions.proto2\xa9\t\n\x10\x41nalyticsService\x12\x64\n\x11RequestPrediction\x12&.analytics.v1.RequestPredictionRequest\x1a\'.analytics.v1.RequestPredictionResponse\x12v\n\x17\x42\x61tchRequestPredictions\x12,.analytics.v1.BatchRequestPredictionsRequest\x1a-.analytics.v1.BatchRequestPredictionsResponse\x12\x61\n\x10GetPredictionJob\x12%.analytics.v1.GetPredictionJobRequest\x1a&.analytics.v1.GetPredictionJobResponse\x12g\n\x12ListPredictionJobs\x12\'.analytics.v1.ListPredictionJobsRequest\x1a(.analytics.v1.ListPredictionJobsResponse\x12j\n\x13\x43\x61ncelPredictionJob\x12(.analytics.v1.CancelPredictionJobRequest\x1a).analytics.v1.CancelPredictionJobResponse\x12i\n\x12WatchPredictionJob\x12\'.analytics.v1.WatchPredictionJobRequest\x1a(.analytics.v1.WatchPredictionJobResponse0\x01\x12X\n\rGetBenchmarks\x12\".analytics.v1.GetBenchmarksRequest\x1a#.analytics.v1.GetBenchmarksResponse\x12O\n\nListModels\x12\x1f.analytics.v1.ListModelsRequest\x1a .analytics.v1.ListModelsResponse\x12R\n\x0bGetInsights\x12 .analytics.v1.GetInsightsRequest\x1a!.analytics.v1.GetInsightsResponse\x12O\n\nGetInsight\x12\x1f.analytics.v1.GetInsightRequest\x1a .analytics.v1.GetInsightResponse\x12g\n\x12MarkInsightsViewed\x12\'.analytics.v1.MarkInsightsViewedRequest\x1a(.analytics.v1.MarkInsightsViewedResponse\x12[\n\x0e\x44ismissInsight\x12#.analytics.v1.DismissInsightRequest\x1a$.analytics.v1.DismissInsightResponseBT\n\x10\x63om.analytics.v1B\x15\x41nalyticsServiceProtoP\x01Z\x18\x61nalytics/v1;analyticsv1\xaa\x02\x0c\x41nalytics.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +36,6 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'analytics.v1.analytics_serv
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020com.analytics.v1B\025AnalyticsServiceProtoP\001Z\030analytics/v1;analyticsv1\252\002\014Analytics.V1'
-  _globals['_ANALYTICSSERVICE']._serialized_start=143
-  _globals['_ANALYTICSSERVICE']._serialized_end=1246
+  _globals['_ANALYTICSSERVICE']._serialized_start=174
+  _globals['_ANALYTICSSERVICE']._serialized_end=1367
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from analytics.v1 import benchmarks_pb2 as analytics_dot_v1_dot_benchmarks__pb2
 from analytics.v1 import insights_pb2 as analytics_dot_v1_dot_insights__pb2
 from analytics.v1 import models_pb2 as analytics_dot_v1_dot_models__pb2
 from analytics.v1 import predictions_pb2 as analytics_dot_v1_dot_predictions__pb2
@@ -28,7 +29,7 @@ if _version_not_supported:
 
 
 class AnalyticsServiceStub:
-    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
@@ -69,6 +70,11 @@ class AnalyticsServiceStub:
                 request_serializer=analytics_dot_v1_dot_predictions__pb2.WatchPredictionJobRequest.SerializeToString,
                 response_deserializer=analytics_dot_v1_dot_predictions__pb2.WatchPredictionJobResponse.FromString,
                 _registered_method=True)
+        self.GetBenchmarks = channel.unary_unary(
+                '/analytics.v1.AnalyticsService/GetBenchmarks',
+                request_serializer=analytics_dot_v1_dot_benchmarks__pb2.GetBenchmarksRequest.SerializeToString,
+                response_deserializer=analytics_dot_v1_dot_benchmarks__pb2.GetBenchmarksResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/analytics.v1.AnalyticsService/ListModels',
                 request_serializer=analytics_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
@@ -97,7 +103,7 @@ class AnalyticsServiceStub:
 
 
 class AnalyticsServiceServicer:
-    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
@@ -155,6 +161,16 @@ class AnalyticsServiceServicer:
         """Streams a job: first as it stands, then once per revision, a heartbeat every 20 s, OK when it has ended. On shutdown
         of the server UNAVAILABLE with RetryInfo: call again with `after_revision`. Roles: viewer, analyst, admin, owner.
         Errors: NOT_FOUND (PREDICTION_JOB_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBenchmarks(self, request, context):
+        """Reads the anonymous benchmarks: quartiles over organizations by industry and size, and on request where the caller's own
+        values fall among them. A cell is withheld where it could tell something of a single organization; the closest coarser
+        cell that may be shown is then in `coarser`. Nobody's figures change at a call: they are released on the first of each
+        month. Roles: viewer, analyst, admin, owner.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -236,6 +252,11 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     request_deserializer=analytics_dot_v1_dot_predictions__pb2.WatchPredictionJobRequest.FromString,
                     response_serializer=analytics_dot_v1_dot_predictions__pb2.WatchPredictionJobResponse.SerializeToString,
             ),
+            'GetBenchmarks': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBenchmarks,
+                    request_deserializer=analytics_dot_v1_dot_benchmarks__pb2.GetBenchmarksRequest.FromString,
+                    response_serializer=analytics_dot_v1_dot_benchmarks__pb2.GetBenchmarksResponse.SerializeToString,
+            ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
                     request_deserializer=analytics_dot_v1_dot_models__pb2.ListModelsRequest.FromString,
@@ -270,7 +291,7 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalyticsService:
-    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
@@ -427,6 +448,33 @@ class AnalyticsService:
             '/analytics.v1.AnalyticsService/WatchPredictionJob',
             analytics_dot_v1_dot_predictions__pb2.WatchPredictionJobRequest.SerializeToString,
             analytics_dot_v1_dot_predictions__pb2.WatchPredictionJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBenchmarks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analytics.v1.AnalyticsService/GetBenchmarks',
+            analytics_dot_v1_dot_benchmarks__pb2.GetBenchmarksRequest.SerializeToString,
+            analytics_dot_v1_dot_benchmarks__pb2.GetBenchmarksResponse.FromString,
             options,
             channel_credentials,
             insecure,

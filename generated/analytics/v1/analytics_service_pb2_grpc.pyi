@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from analytics.v1 import benchmarks_pb2 as _benchmarks_pb2
 from analytics.v1 import insights_pb2 as _insights_pb2
 from analytics.v1 import models_pb2 as _models_pb2
 from analytics.v1 import predictions_pb2 as _predictions_pb2
@@ -29,7 +30,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnalyticsServiceStub:
-    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
@@ -72,6 +73,12 @@ class AnalyticsServiceStub:
     of the server UNAVAILABLE with RetryInfo: call again with `after_revision`. Roles: viewer, analyst, admin, owner.
     Errors: NOT_FOUND (PREDICTION_JOB_NOT_FOUND).
     """
+    GetBenchmarks: _grpc.UnaryUnaryMultiCallable[_benchmarks_pb2.GetBenchmarksRequest, _benchmarks_pb2.GetBenchmarksResponse]
+    """Reads the anonymous benchmarks: quartiles over organizations by industry and size, and on request where the caller's own
+    values fall among them. A cell is withheld where it could tell something of a single organization; the closest coarser
+    cell that may be shown is then in `coarser`. Nobody's figures change at a call: they are released on the first of each
+    month. Roles: viewer, analyst, admin, owner.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]
     """Lists the shared model versions with their metrics, newest first. Roles: admin, owner. Errors: INVALID_ARGUMENT
     (PAGE_TOKEN_INVALID).
@@ -98,7 +105,7 @@ class AnalyticsServiceStub:
 
 @_typing.type_check_only
 class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
-    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
@@ -138,6 +145,12 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     of the server UNAVAILABLE with RetryInfo: call again with `after_revision`. Roles: viewer, analyst, admin, owner.
     Errors: NOT_FOUND (PREDICTION_JOB_NOT_FOUND).
     """
+    GetBenchmarks: _aio.UnaryUnaryMultiCallable[_benchmarks_pb2.GetBenchmarksRequest, _benchmarks_pb2.GetBenchmarksResponse]  # type: ignore[assignment]
+    """Reads the anonymous benchmarks: quartiles over organizations by industry and size, and on request where the caller's own
+    values fall among them. A cell is withheld where it could tell something of a single organization; the closest coarser
+    cell that may be shown is then in `coarser`. Nobody's figures change at a call: they are released on the first of each
+    month. Roles: viewer, analyst, admin, owner.
+    """
     ListModels: _aio.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the shared model versions with their metrics, newest first. Roles: admin, owner. Errors: INVALID_ARGUMENT
     (PAGE_TOKEN_INVALID).
@@ -163,7 +176,7 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     """
 
 class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Insights, predictions and the models behind them. The organization is that of the credential; ids of another
+    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
@@ -236,6 +249,18 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams a job: first as it stands, then once per revision, a heartbeat every 20 s, OK when it has ended. On shutdown
         of the server UNAVAILABLE with RetryInfo: call again with `after_revision`. Roles: viewer, analyst, admin, owner.
         Errors: NOT_FOUND (PREDICTION_JOB_NOT_FOUND).
+        """
+
+    @_abc_1.abstractmethod
+    def GetBenchmarks(
+        self,
+        request: _benchmarks_pb2.GetBenchmarksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_benchmarks_pb2.GetBenchmarksResponse, _abc.Awaitable[_benchmarks_pb2.GetBenchmarksResponse]]:
+        """Reads the anonymous benchmarks: quartiles over organizations by industry and size, and on request where the caller's own
+        values fall among them. A cell is withheld where it could tell something of a single organization; the closest coarser
+        cell that may be shown is then in `coarser`. Nobody's figures change at a call: they are released on the first of each
+        month. Roles: viewer, analyst, admin, owner.
         """
 
     @_abc_1.abstractmethod

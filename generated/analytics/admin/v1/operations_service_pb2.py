@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+analytics/admin/v1/operations_service.proto\x12\x12\x61nalytics.admin.v1\x1a\x19\x61nalytics/v1/models.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"C\n\x08TrainJob\x12\x37\n\nmodel_type\x18\x01 \x01(\x0e\x32\x17.analytics.v1.ModelTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"H\n\x0bTrainResult\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.analytics.v1.Model\x12\x15\n\rorganizations\x18\x02 \x01(\x05\"\xa9\x03\n\x06JobRun\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x05train\x18\x02 \x01(\x0b\x32\x1c.analytics.admin.v1.TrainJobH\x00\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.analytics.admin.v1.JobRunState\x12\x10\n\x08progress\x18\x04 \x01(\x01\x12\x0f\n\x07message\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\t \x01(\x03\x12!\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.google.rpc.Status\x12\x37\n\x0ctrain_result\x18\x0b \x01(\x0b\x32\x1f.analytics.admin.v1.TrainResultH\x01\x42\x05\n\x03jobB\x08\n\x06result\"m\n\rRunJobRequest\x12-\n\x05train\x18\x01 \x01(\x0b\x32\x1c.analytics.admin.v1.TrainJobH\x00\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0c\n\x03job\x12\x05\xbaH\x02\x08\x01\"9\n\x0eRunJobResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\",\n\x10GetJobRunRequest\x12\x18\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x11GetJobRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\"\x88\x01\n\x12ListJobRunsRequest\x12\x38\n\x05state\x18\x01 \x01(\x0e\x32\x1f.analytics.admin.v1.JobRunStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"X\n\x13ListJobRunsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.analytics.admin.v1.JobRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x12WatchJobRunRequest\x12\x18\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"Q\n\x13WatchJobRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\x12\x11\n\theartbeat\x18\x02 \x01(\x08\"\x17\n\x15GetServiceInfoRequest\"\xa5\x01\n\x16GetServiceInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0fschema_revision\x18\x02 \x01(\t\x12\x18\n\x10\x64\x61tabase_version\x18\x03 \x01(\t\x12\x17\n\x0fqueue_reachable\x18\x04 \x01(\x08\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x19GetPredictionQueueRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"\xe6\x02\n\x1aGetPredictionQueueResponse\x12\x13\n\x0bwaiting_due\x18\x01 \x01(\x03\x12\x15\n\rwaiting_later\x18\x02 \x01(\x03\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12\x1a\n\x12starts_last_minute\x18\x04 \x01(\x03\x12.\n\x0boldest_wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x06limits\x18\x06 \x01(\x0b\x32$.analytics.admin.v1.PredictionLimits\x12\x46\n\rorganizations\x18\x07 \x03(\x0b\x32/.analytics.admin.v1.OrganizationPredictionQueue\x12\x17\n\x0fnext_page_token\x18\x08 \x01(\t\x12(\n\x04time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\x10PredictionLimits\x12=\n\x10per_organization\x18\x01 \x01(\x0b\x32#.analytics.admin.v1.PredictionLimit\x12;\n\x0eper_model_type\x18\x02 \x01(\x0b\x32#.analytics.admin.v1.PredictionLimit\x12\x33\n\x06in_all\x18\x03 \x01(\x0b\x32#.analytics.admin.v1.PredictionLimit\"N\n\x0fPredictionLimit\x12\x0f\n\x07running\x18\x01 \x01(\x05\x12\x19\n\x11starts_per_minute\x18\x02 \x01(\x05\x12\x0f\n\x07waiting\x18\x03 \x01(\x05\"\x84\x01\n\x1bOrganizationPredictionQueue\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12\x33\n\x0flast_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x98\x01\n\x0bJobRunState\x12\x1d\n\x19JOB_RUN_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_RUN_STATE_QUEUED\x10\x01\x12\x19\n\x15JOB_RUN_STATE_RUNNING\x10\x02\x12\x1b\n\x17JOB_RUN_STATE_COMPLETED\x10\x03\x12\x18\n\x14JOB_RUN_STATE_FAILED\x10\x04\x32\xde\x04\n\x11OperationsService\x12O\n\x06RunJob\x12!.analytics.admin.v1.RunJobRequest\x1a\".analytics.admin.v1.RunJobResponse\x12X\n\tGetJobRun\x12$.analytics.admin.v1.GetJobRunRequest\x1a%.analytics.admin.v1.GetJobRunResponse\x12^\n\x0bListJobRuns\x12&.analytics.admin.v1.ListJobRunsRequest\x1a\'.analytics.admin.v1.ListJobRunsResponse\x12`\n\x0bWatchJobRun\x12&.analytics.admin.v1.WatchJobRunRequest\x1a\'.analytics.admin.v1.WatchJobRunResponse0\x01\x12g\n\x0eGetServiceInfo\x12).analytics.admin.v1.GetServiceInfoRequest\x1a*.analytics.admin.v1.GetServiceInfoResponse\x12s\n\x12GetPredictionQueue\x12-.analytics.admin.v1.GetPredictionQueueRequest\x1a..analytics.admin.v1.GetPredictionQueueResponseBl\n\x16\x63om.analytics.admin.v1B\x16OperationsServiceProtoP\x01Z#analytics/admin/v1;analyticsadminv1\xaa\x02\x12\x41nalytics.Admin.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+analytics/admin/v1/operations_service.proto\x12\x12\x61nalytics.admin.v1\x1a\x19\x61nalytics/v1/models.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"C\n\x08TrainJob\x12\x37\n\nmodel_type\x18\x01 \x01(\x0e\x32\x17.analytics.v1.ModelTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"H\n\x0bTrainResult\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.analytics.v1.Model\x12\x15\n\rorganizations\x18\x02 \x01(\x05\"\x16\n\x14MonthlyBenchmarksJob\"\x91\x01\n\x17MonthlyBenchmarksResult\x12G\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x37.analytics.admin.v1.MonthlyBenchmarksResult.CountsEntry\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xc3\x04\n\x06JobRun\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x05train\x18\x02 \x01(\x0b\x32\x1c.analytics.admin.v1.TrainJobH\x00\x12\x46\n\x12monthly_benchmarks\x18\x0e \x01(\x0b\x32(.analytics.admin.v1.MonthlyBenchmarksJobH\x00\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.analytics.admin.v1.JobRunState\x12\x10\n\x08progress\x18\x04 \x01(\x01\x12\x0f\n\x07message\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\t \x01(\x03\x12!\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.google.rpc.Status\x12\x37\n\x0ctrain_result\x18\x0b \x01(\x0b\x32\x1f.analytics.admin.v1.TrainResultH\x01\x12P\n\x19monthly_benchmarks_result\x18\x11 \x01(\x0b\x32+.analytics.admin.v1.MonthlyBenchmarksResultH\x01\x42\x05\n\x03jobB\x08\n\x06result\"\xb5\x01\n\rRunJobRequest\x12-\n\x05train\x18\x01 \x01(\x0b\x32\x1c.analytics.admin.v1.TrainJobH\x00\x12\x46\n\x12monthly_benchmarks\x18\x05 \x01(\x0b\x32(.analytics.admin.v1.MonthlyBenchmarksJobH\x00\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0c\n\x03job\x12\x05\xbaH\x02\x08\x01\"9\n\x0eRunJobResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\",\n\x10GetJobRunRequest\x12\x18\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"<\n\x11GetJobRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\"\x88\x01\n\x12ListJobRunsRequest\x12\x38\n\x05state\x18\x01 \x01(\x0e\x32\x1f.analytics.admin.v1.JobRunStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"X\n\x13ListJobRunsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.analytics.admin.v1.JobRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x12WatchJobRunRequest\x12\x18\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"Q\n\x13WatchJobRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.analytics.admin.v1.JobRun\x12\x11\n\theartbeat\x18\x02 \x01(\x08\"\x17\n\x15GetServiceInfoRequest\"\xa5\x01\n\x16GetServiceInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x17\n\x0fschema_revision\x18\x02 \x01(\t\x12\x18\n\x10\x64\x61tabase_version\x18\x03 \x01(\t\x12\x17\n\x0fqueue_reachable\x18\x04 \x01(\x08\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x19GetPredictionQueueRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"\xe6\x02\n\x1aGetPredictionQueueResponse\x12\x13\n\x0bwaiting_due\x18\x01 \x01(\x03\x12\x15\n\rwaiting_later\x18\x02 \x01(\x03\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12\x1a\n\x12starts_last_minute\x18\x04 \x01(\x03\x12.\n\x0boldest_wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x06limits\x18\x06 \x01(\x0b\x32$.analytics.admin.v1.PredictionLimits\x12\x46\n\rorganizations\x18\x07 \x03(\x0b\x32/.analytics.admin.v1.OrganizationPredictionQueue\x12\x17\n\x0fnext_page_token\x18\x08 \x01(\t\x12(\n\x04time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc3\x01\n\x10PredictionLimits\x12=\n\x10per_organization\x18\x01 \x01(\x0b\x32#.analytics.admin.v1.PredictionLimit\x12;\n\x0eper_model_type\x18\x02 \x01(\x0b\x32#.analytics.admin.v1.PredictionLimit\x12\x33\n\x06in_all\x18\x03 \x01(\x0b\x32#.analytics.admin.v1.PredictionLimit\"N\n\x0fPredictionLimit\x12\x0f\n\x07running\x18\x01 \x01(\x05\x12\x19\n\x11starts_per_minute\x18\x02 \x01(\x05\x12\x0f\n\x07waiting\x18\x03 \x01(\x05\"\x84\x01\n\x1bOrganizationPredictionQueue\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12\x33\n\x0flast_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x98\x01\n\x0bJobRunState\x12\x1d\n\x19JOB_RUN_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14JOB_RUN_STATE_QUEUED\x10\x01\x12\x19\n\x15JOB_RUN_STATE_RUNNING\x10\x02\x12\x1b\n\x17JOB_RUN_STATE_COMPLETED\x10\x03\x12\x18\n\x14JOB_RUN_STATE_FAILED\x10\x04\x32\xde\x04\n\x11OperationsService\x12O\n\x06RunJob\x12!.analytics.admin.v1.RunJobRequest\x1a\".analytics.admin.v1.RunJobResponse\x12X\n\tGetJobRun\x12$.analytics.admin.v1.GetJobRunRequest\x1a%.analytics.admin.v1.GetJobRunResponse\x12^\n\x0bListJobRuns\x12&.analytics.admin.v1.ListJobRunsRequest\x1a\'.analytics.admin.v1.ListJobRunsResponse\x12`\n\x0bWatchJobRun\x12&.analytics.admin.v1.WatchJobRunRequest\x1a\'.analytics.admin.v1.WatchJobRunResponse0\x01\x12g\n\x0eGetServiceInfo\x12).analytics.admin.v1.GetServiceInfoRequest\x1a*.analytics.admin.v1.GetServiceInfoResponse\x12s\n\x12GetPredictionQueue\x12-.analytics.admin.v1.GetPredictionQueueRequest\x1a..analytics.admin.v1.GetPredictionQueueResponseBl\n\x16\x63om.analytics.admin.v1B\x16OperationsServiceProtoP\x01Z#analytics/admin/v1;analyticsadminv1\xaa\x02\x12\x41nalytics.Admin.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\026com.analytics.admin.v1B\026OperationsServiceProtoP\001Z#analytics/admin/v1;analyticsadminv1\252\002\022Analytics.Admin.V1'
   _globals['_TRAINJOB'].fields_by_name['model_type']._loaded_options = None
   _globals['_TRAINJOB'].fields_by_name['model_type']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_MONTHLYBENCHMARKSRESULT_COUNTSENTRY']._loaded_options = None
+  _globals['_MONTHLYBENCHMARKSRESULT_COUNTSENTRY']._serialized_options = b'8\001'
   _globals['_RUNJOBREQUEST'].oneofs_by_name['job']._loaded_options = None
   _globals['_RUNJOBREQUEST'].oneofs_by_name['job']._serialized_options = b'\272H\002\010\001'
   _globals['_RUNJOBREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -59,44 +61,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPREDICTIONQUEUEREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_GETPREDICTIONQUEUEREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_GETPREDICTIONQUEUEREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\010'
-  _globals['_JOBRUNSTATE']._serialized_start=2510
-  _globals['_JOBRUNSTATE']._serialized_end=2662
+  _globals['_JOBRUNSTATE']._serialized_start=2909
+  _globals['_JOBRUNSTATE']._serialized_end=3061
   _globals['_TRAINJOB']._serialized_start=213
   _globals['_TRAINJOB']._serialized_end=280
   _globals['_TRAINRESULT']._serialized_start=282
   _globals['_TRAINRESULT']._serialized_end=354
-  _globals['_JOBRUN']._serialized_start=357
-  _globals['_JOBRUN']._serialized_end=782
-  _globals['_RUNJOBREQUEST']._serialized_start=784
-  _globals['_RUNJOBREQUEST']._serialized_end=893
-  _globals['_RUNJOBRESPONSE']._serialized_start=895
-  _globals['_RUNJOBRESPONSE']._serialized_end=952
-  _globals['_GETJOBRUNREQUEST']._serialized_start=954
-  _globals['_GETJOBRUNREQUEST']._serialized_end=998
-  _globals['_GETJOBRUNRESPONSE']._serialized_start=1000
-  _globals['_GETJOBRUNRESPONSE']._serialized_end=1060
-  _globals['_LISTJOBRUNSREQUEST']._serialized_start=1063
-  _globals['_LISTJOBRUNSREQUEST']._serialized_end=1199
-  _globals['_LISTJOBRUNSRESPONSE']._serialized_start=1201
-  _globals['_LISTJOBRUNSRESPONSE']._serialized_end=1289
-  _globals['_WATCHJOBRUNREQUEST']._serialized_start=1291
-  _globals['_WATCHJOBRUNREQUEST']._serialized_end=1370
-  _globals['_WATCHJOBRUNRESPONSE']._serialized_start=1372
-  _globals['_WATCHJOBRUNRESPONSE']._serialized_end=1453
-  _globals['_GETSERVICEINFOREQUEST']._serialized_start=1455
-  _globals['_GETSERVICEINFOREQUEST']._serialized_end=1478
-  _globals['_GETSERVICEINFORESPONSE']._serialized_start=1481
-  _globals['_GETSERVICEINFORESPONSE']._serialized_end=1646
-  _globals['_GETPREDICTIONQUEUEREQUEST']._serialized_start=1648
-  _globals['_GETPREDICTIONQUEUEREQUEST']._serialized_end=1733
-  _globals['_GETPREDICTIONQUEUERESPONSE']._serialized_start=1736
-  _globals['_GETPREDICTIONQUEUERESPONSE']._serialized_end=2094
-  _globals['_PREDICTIONLIMITS']._serialized_start=2097
-  _globals['_PREDICTIONLIMITS']._serialized_end=2292
-  _globals['_PREDICTIONLIMIT']._serialized_start=2294
-  _globals['_PREDICTIONLIMIT']._serialized_end=2372
-  _globals['_ORGANIZATIONPREDICTIONQUEUE']._serialized_start=2375
-  _globals['_ORGANIZATIONPREDICTIONQUEUE']._serialized_end=2507
-  _globals['_OPERATIONSSERVICE']._serialized_start=2665
-  _globals['_OPERATIONSSERVICE']._serialized_end=3271
+  _globals['_MONTHLYBENCHMARKSJOB']._serialized_start=356
+  _globals['_MONTHLYBENCHMARKSJOB']._serialized_end=378
+  _globals['_MONTHLYBENCHMARKSRESULT']._serialized_start=381
+  _globals['_MONTHLYBENCHMARKSRESULT']._serialized_end=526
+  _globals['_MONTHLYBENCHMARKSRESULT_COUNTSENTRY']._serialized_start=481
+  _globals['_MONTHLYBENCHMARKSRESULT_COUNTSENTRY']._serialized_end=526
+  _globals['_JOBRUN']._serialized_start=529
+  _globals['_JOBRUN']._serialized_end=1108
+  _globals['_RUNJOBREQUEST']._serialized_start=1111
+  _globals['_RUNJOBREQUEST']._serialized_end=1292
+  _globals['_RUNJOBRESPONSE']._serialized_start=1294
+  _globals['_RUNJOBRESPONSE']._serialized_end=1351
+  _globals['_GETJOBRUNREQUEST']._serialized_start=1353
+  _globals['_GETJOBRUNREQUEST']._serialized_end=1397
+  _globals['_GETJOBRUNRESPONSE']._serialized_start=1399
+  _globals['_GETJOBRUNRESPONSE']._serialized_end=1459
+  _globals['_LISTJOBRUNSREQUEST']._serialized_start=1462
+  _globals['_LISTJOBRUNSREQUEST']._serialized_end=1598
+  _globals['_LISTJOBRUNSRESPONSE']._serialized_start=1600
+  _globals['_LISTJOBRUNSRESPONSE']._serialized_end=1688
+  _globals['_WATCHJOBRUNREQUEST']._serialized_start=1690
+  _globals['_WATCHJOBRUNREQUEST']._serialized_end=1769
+  _globals['_WATCHJOBRUNRESPONSE']._serialized_start=1771
+  _globals['_WATCHJOBRUNRESPONSE']._serialized_end=1852
+  _globals['_GETSERVICEINFOREQUEST']._serialized_start=1854
+  _globals['_GETSERVICEINFOREQUEST']._serialized_end=1877
+  _globals['_GETSERVICEINFORESPONSE']._serialized_start=1880
+  _globals['_GETSERVICEINFORESPONSE']._serialized_end=2045
+  _globals['_GETPREDICTIONQUEUEREQUEST']._serialized_start=2047
+  _globals['_GETPREDICTIONQUEUEREQUEST']._serialized_end=2132
+  _globals['_GETPREDICTIONQUEUERESPONSE']._serialized_start=2135
+  _globals['_GETPREDICTIONQUEUERESPONSE']._serialized_end=2493
+  _globals['_PREDICTIONLIMITS']._serialized_start=2496
+  _globals['_PREDICTIONLIMITS']._serialized_end=2691
+  _globals['_PREDICTIONLIMIT']._serialized_start=2693
+  _globals['_PREDICTIONLIMIT']._serialized_end=2771
+  _globals['_ORGANIZATIONPREDICTIONQUEUE']._serialized_start=2774
+  _globals['_ORGANIZATIONPREDICTIONQUEUE']._serialized_end=2906
+  _globals['_OPERATIONSSERVICE']._serialized_start=3064
+  _globals['_OPERATIONSSERVICE']._serialized_end=3670
 # @@protoc_insertion_point(module_scope)

@@ -108,6 +108,67 @@ class TrainResult(_message.Message):
 Global___TrainResult: _TypeAlias = TrainResult  # noqa: Y015
 
 @_typing.final
+class MonthlyBenchmarksJob(_message.Message):
+    """Job `monthly_benchmarks`: computes the anonymous benchmarks over all contributing organizations. Takes no arguments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MonthlyBenchmarksJob: _TypeAlias = MonthlyBenchmarksJob  # noqa: Y015
+
+@_typing.final
+class MonthlyBenchmarksResult(_message.Message):
+    """Result of job `monthly_benchmarks`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CountsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """What the job counted, by name, for example `cells_released` and `cells_withheld`."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MonthlyBenchmarksResult: _TypeAlias = MonthlyBenchmarksResult  # noqa: Y015
+
+@_typing.final
 class JobRun(_message.Message):
     """One run of a job."""
 
@@ -115,6 +176,7 @@ class JobRun(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     TRAIN_FIELD_NUMBER: _builtins.int
+    MONTHLY_BENCHMARKS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
@@ -124,6 +186,7 @@ class JobRun(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     TRAIN_RESULT_FIELD_NUMBER: _builtins.int
+    MONTHLY_BENCHMARKS_RESULT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the run, a UUID."""
     state: Global___JobRunState.ValueType
@@ -137,6 +200,10 @@ class JobRun(_message.Message):
     @_builtins.property
     def train(self) -> Global___TrainJob:
         """Training."""
+
+    @_builtins.property
+    def monthly_benchmarks(self) -> Global___MonthlyBenchmarksJob:
+        """Benchmarks."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -158,11 +225,16 @@ class JobRun(_message.Message):
     def train_result(self) -> Global___TrainResult:
         """Of job `train`."""
 
+    @_builtins.property
+    def monthly_benchmarks_result(self) -> Global___MonthlyBenchmarksResult:
+        """Of job `monthly_benchmarks`."""
+
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         train: Global___TrainJob | None = ...,
+        monthly_benchmarks: Global___MonthlyBenchmarksJob | None = ...,
         state: Global___JobRunState.ValueType = ...,
         progress: _builtins.float = ...,
         message: _builtins.str = ...,
@@ -172,14 +244,15 @@ class JobRun(_message.Message):
         revision: _builtins.int = ...,
         error: _status_pb2.Status | None = ...,
         train_result: Global___TrainResult | None = ...,
+        monthly_benchmarks_result: Global___MonthlyBenchmarksResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "job", b"job", "result", b"result", "start_time", b"start_time", "train", b"train", "train_result", b"train_result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "job", b"job", "monthly_benchmarks", b"monthly_benchmarks", "monthly_benchmarks_result", b"monthly_benchmarks_result", "result", b"result", "start_time", b"start_time", "train", b"train", "train_result", b"train_result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "id", b"id", "job", b"job", "message", b"message", "progress", b"progress", "result", b"result", "revision", b"revision", "start_time", b"start_time", "state", b"state", "train", b"train", "train_result", b"train_result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "id", b"id", "job", b"job", "message", b"message", "monthly_benchmarks", b"monthly_benchmarks", "monthly_benchmarks_result", b"monthly_benchmarks_result", "progress", b"progress", "result", b"result", "revision", b"revision", "start_time", b"start_time", "state", b"state", "train", b"train", "train_result", b"train_result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_job: _TypeAlias = _typing.Literal["train"]  # noqa: Y015
+    _WhichOneofReturnType_job: _TypeAlias = _typing.Literal["train", "monthly_benchmarks"]  # noqa: Y015
     _WhichOneofArgType_job: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["train_result"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["train_result", "monthly_benchmarks_result"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_job) -> _WhichOneofReturnType_job | None: ...
@@ -195,6 +268,7 @@ class RunJobRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRAIN_FIELD_NUMBER: _builtins.int
+    MONTHLY_BENCHMARKS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Optional UUID that makes a retry safe: the same id and request give the first answer for 24 hours."""
@@ -202,17 +276,22 @@ class RunJobRequest(_message.Message):
     def train(self) -> Global___TrainJob:
         """Training."""
 
+    @_builtins.property
+    def monthly_benchmarks(self) -> Global___MonthlyBenchmarksJob:
+        """Benchmarks, now and beside the schedule."""
+
     def __init__(
         self,
         *,
         train: Global___TrainJob | None = ...,
+        monthly_benchmarks: Global___MonthlyBenchmarksJob | None = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "train", b"train"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "monthly_benchmarks", b"monthly_benchmarks", "train", b"train"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "request_id", b"request_id", "train", b"train"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "monthly_benchmarks", b"monthly_benchmarks", "request_id", b"request_id", "train", b"train"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_job: _TypeAlias = _typing.Literal["train"]  # noqa: Y015
+    _WhichOneofReturnType_job: _TypeAlias = _typing.Literal["train", "monthly_benchmarks"]  # noqa: Y015
     _WhichOneofArgType_job: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_job) -> _WhichOneofReturnType_job | None: ...
 

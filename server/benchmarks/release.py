@@ -1,0 +1,154 @@
+"""Decide what a release shows; pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from server.benchmarks.catalogue import BY_NAME, METRICS, Unit
+from server.benchmarks.model import INDUSTRIES, NO_CURRENCY, SIZES, Earlier, Place, Release, Sheet, SheetRelease, Shown, Withheld, band
+from server.stats.disclosure import RULES, Rules, Sizes, Verdict, judge, units
+from server.stats.membership import NOBODY, Least, Shape, admit
+from server.stats.quartiles import quartiles
+from server.stats.two_releases import Figures, withhold
+from server.tenants.model import Industry, SizeRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from server.benchmarks.catalogue import Metric
+    from server.benchmarks.model import Contribution, Past
+    from server.stats.disclosure import Cell
+    from server.stats.membership import Members
+    from server.stats.membership import Unit as UnitOfTable
+
+SHAPE = Shape(len(INDUSTRIES), len(SIZES))
+LEAST_PRIVATE = 100
+"""Organizations from which on noise is small beside the differences between them."""
+_ROWS = {industry.value: number for number, industry in enumerate(INDUSTRIES)}
+_COLUMNS = {size.value: number for number, size in enumerate(SIZES)}
+_CURRENCY_LETTERS = 3
+
+
+def decide(
+    rows: Iterable[Contribution], earlier: Earlier, salt: bytes, rules: Rules = RULES, metrics: Sequence[Metric] = METRICS
+) -> Release:
+    """Decide about every cell of every metric and currency.
+
+    Args:
+        rows: the latest value of each organization and metric, of those that contribute.
+        earlier: what is kept of earlier releases.
+        salt: of this release; decides who is left out where somebody has to be.
+        rules: the bounds.
+        metrics: of the catalogue.
+
+    """
+    skipped: Counter[str] = Counter()
+    sheets: dict[Sheet, dict[bytes, Contribution]] = defaultdict(dict)
+    for row in rows:
+        reason = _unusable(row)
+        if reason:
+            skipped[reason] += 1
+        else:
+            sheets[Sheet(row.metric, row.currency)][row.tag] = row
+    made = []
+    for metric in metrics:
+        for sheet, main in _sheets_of(metric.name, sheets, earlier, skipped, rules):
+            made.append(_sheet(sheet, sheets.get(sheet, {}), earlier.sheets.get(sheet, ()), salt, rules, skipped, main=main))
+    counted = sum(len(members) for sheet in made for members in sheet.members.values())
+    return Release(made, skipped, counted)
+
+
+def place_of(cell: Cell) -> Place:
+    """Return industry and size of a cell of the table."""
+    row, column = cell
+    return Place(Industry.UNSPECIFIED if row is None else INDUSTRIES[row], SizeRange.UNSPECIFIED if column is None else SIZES[column])
+
+
+def _cell_of(place: Place) -> Cell:
+    return _ROWS.get(place.industry.value), _COLUMNS.get(place.size.value)
+
+
+def _unusable(row: Contribution) -> str:
+    """Why a value is left out; empty when it counts."""
+    metric = BY_NAME.get(row.metric)
+    if metric is None:
+        return "unknown_metric"
+    if row.industry not in _ROWS:
+        return "no_industry"
+    if row.size not in _COLUMNS:
+        return "no_size"
+    if not (math.isfinite(row.value) and math.isfinite(row.weight) and row.weight > 0):
+        return "bad_value"
+    money = metric.unit is Unit.MONEY
+    return "bad_currency" if (len(row.currency) == _CURRENCY_LETTERS) is not money or (not money and row.currency) else ""
+
+
+def _sheets_of(
+    metric: str, sheets: Mapping[Sheet, Mapping[bytes, Contribution]], earlier: Earlier, skipped: Counter[str], rules: Rules
+) -> Sequence[tuple[Sheet, bool]]:
+    """Return the sheets of a metric, the main one (most organizations) first; rare currencies are counted and left out."""
+    found = {sheet: len(rows) for sheet, rows in sheets.items() if sheet.metric == metric}
+    for sheet, organizations in found.items():
+        if organizations < rules.organizations and sheet not in earlier.sheets:
+            skipped["rare_currency" if sheet.currency else "few"] += organizations
+    wanted = {sheet for sheet, organizations in found.items() if organizations >= rules.organizations}
+    wanted |= {sheet for sheet in earlier.sheets if sheet.metric == metric}
+    ranked = sorted(wanted or {Sheet(metric, NO_CURRENCY)}, key=lambda sheet: (-found.get(sheet, 0), sheet))
+    return [(sheet, number == 0) for number, sheet in enumerate(ranked)]
+
+
+def _sheet(  # noqa: PLR0913 - what a sheet is decided from
+    sheet: Sheet,
+    rows: Mapping[bytes, Contribution],
+    past: Sequence[Past],
+    salt: bytes,
+    rules: Rules,
+    skipped: Counter[str],
+    *,
+    main: bool,
+) -> SheetRelease:
+    places = {tag: (_ROWS[row.industry], _COLUMNS[row.size]) for tag, row in rows.items()}
+    admission = admit(places, SHAPE, [each.members for each in past], _least(past, rules), salt)
+    skipped.update(admission.waiting.values())
+    members = admission.members
+    sizes = _sizes(members, rows)
+    verdicts = withhold(judge(sizes, SHAPE, rules), members, _kept(past), SHAPE, rules)
+    made, private = [], {}
+    for cell, verdict in verdicts.items():
+        place, figures, counted = place_of(cell), None, 0
+        if verdict is Verdict.SHOWN:
+            values = [rows[tag].value for unit in units(cell, SHAPE) for tag in members.get(unit, NOBODY)]
+            counted = len(values)
+            figures = quartiles(values, BY_NAME[sheet.metric].grid)
+            if counted >= LEAST_PRIVATE:
+                private[place] = values
+        made.append(Shown(sheet, place, figures, band(counted), Withheld(verdict.value), main=main))
+    return SheetRelease(sheet, members, made, private)
+
+
+def _least(past: Sequence[Past], rules: Rules) -> Least:
+    """Return the smallest units; a place that was shown and shrank below a cell would show what its row and column lost."""
+    shown = {_cell_of(place) for each in past for place in each.shown}
+    return Least(rules.change, dict.fromkeys(shown, rules.organizations))
+
+
+def _sizes(members: Mapping[UnitOfTable, Members], rows: Mapping[bytes, Contribution]) -> Sizes:
+    shape = (SHAPE.rows + 1, SHAPE.columns + 1)
+    sizes = Sizes(np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape))
+    for unit, tags in members.items():
+        weights = [rows[tag].weight for tag in tags]
+        sizes.organizations[unit], sizes.largest[unit], sizes.total[unit] = len(weights), max(weights, default=0.0), math.fsum(weights)
+    return sizes
+
+
+def _kept(past: Sequence[Past]) -> Sequence[Figures]:
+    """Return the kept releases, what is the same in several once."""
+    found = {}
+    for each in past:
+        key = (frozenset((unit, tags) for unit, tags in each.members.items() if tags), each.shown)
+        found[key] = Figures(each.members, frozenset(map(_cell_of, each.shown)))
+    return list(found.values())

@@ -1,0 +1,32 @@
+"""What is told of benchmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkUpdated:
+    """A release of the benchmarks was published; it concerns every organization and names none."""
+
+    type: ClassVar[str] = "benchmark.updated"
+    number: int
+    totals: Mapping[str, int]
+
+    @property
+    def subject(self) -> str:
+        """What the event is about."""
+        return f"benchmark_release/{self.number}"
+
+    @property
+    def identity(self) -> str:
+        """What makes the event the same one: a release is published once."""
+        return f"{self.type}/{self.number}"
+
+    def payload(self) -> Mapping[str, object]:
+        """Return what is stored: how many cells show figures, and how many are withheld."""
+        return {"release": self.number, "cells_released": self.totals["cells_released"], "cells_withheld": self.totals["cells_withheld"]}

