@@ -21,8 +21,9 @@ from server.schedule import store
 from server.schedule.model import QUEUED_TOPIC, RunState
 from server.telemetry import metrics, names
 from server.telemetry.tracing import span
-from server.training.model import TRAIN
+from server.training.model import TRAIN, WEEKLY_RETRAINING
 from workers.benchmarks import update_benchmarks
+from workers.retraining import retrain_all
 from workers.training import train_shared_model
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ if TYPE_CHECKING:
 
     JobFunction = Callable[[App, Claim, Callable[[float, str], None]], Awaitable[Mapping[str, object]]]
 
-JOBS: Mapping[str, JobFunction] = {TRAIN: train_shared_model, MONTHLY_BENCHMARKS: update_benchmarks}
+JOBS: Mapping[str, JobFunction] = {
+    TRAIN: train_shared_model,
+    WEEKLY_RETRAINING: retrain_all,
+    MONTHLY_BENCHMARKS: update_benchmarks,
+}
 """Every job that can be run, by name."""
 
 _IDLE_SECONDS = 1.0

@@ -1,10 +1,9 @@
-"""Run the job `train`: pool, train, judge, register, activate."""
+"""Run the job `train`: pool, train, register, judge, activate."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import asdict
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING
 from uuid import uuid5
@@ -12,12 +11,12 @@ from uuid import uuid5
 from server.db.engines import DbRole
 from server.errors import AnalyticsError, Kind, Reason
 from server.identity import ModelId
-from server.ml.training import TrainedModel, TrainingDataInsufficient, train_classifier
-from server.ml.turnover import TURNOVER
+from server.ml.training import TrainingDataInsufficient
 from server.registry import store as registry
-from server.registry.model import Artifact, Candidate, ModelType
+from server.registry.model import Artifact, Candidate, ModelState, ModelType
 from server.registry.register import register_candidate
-from server.training import store
+from workers.judging import settle
+from workers.strategies import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,78 +25,66 @@ if TYPE_CHECKING:
     from server.app import App
     from server.registry.model import Model
     from server.schedule.model import Claim
-    from server.training.model import PooledRows
+    from workers.strategies.model import Course, Trained
 
     Progress = Callable[[float, str], None]
 
-SEED = 20_260_101
+_TRAINED = 0.95
 
 
 async def train_shared_model(app: App, claim: Claim, progress: Progress) -> Mapping[str, object]:
     """Train the shared model of the type that is the run's scope; returns the JSON result of the run.
 
-    The version's id is derived from the run's, so a run that is taken twice registers one version.
-
     Raises:
-        AnalyticsError: NOT_ENOUGH_TRAINING_DATA, or a type that cannot be trained yet.
+        AnalyticsError: NOT_ENOUGH_TRAINING_DATA, there are too few rows, or what they teach is worth nothing.
 
     """
-    model_type = ModelType(claim.scope)
-    if model_type is not ModelType.TURNOVER_PREDICTION:
-        raise AnalyticsError(
-            Kind.FAILED_PRECONDITION, Reason.NOT_ENOUGH_TRAINING_DATA, f"no facts to train {model_type} from can be loaded yet"
-        )
+    model, contributors = await train_type(app, ModelType(claim.scope), uuid5(claim.run_id, "model"), progress)
+    if model.state is ModelState.FAILED and model.evidence is not None and not model.evidence.active_version:
+        message = f"version {model.version} is {model.failure_reason}; it stays inactive, more or better rows are needed"
+        raise not_enough(message)
+    return {"model_id": str(model.model_id), "organizations": contributors}
+
+
+async def train_type(app: App, model_type: ModelType, model_id: UUID, progress: Progress) -> tuple[Model, int]:
+    """Train a version and bring it to ACTIVE or FAILED; returns it with the number of contributing organizations.
+
+    Where the version is registered already, as after a crash, the training is not repeated.
+
+    Raises:
+        AnalyticsError: NOT_ENOUGH_TRAINING_DATA or CONCURRENT_UPDATE.
+
+    """
     progress(0.0, "pooling the rows of consenting organizations")
     async with app.db.platform(DbRole.TRAINER) as tx:
-        rows = await store.pooled_turnover_rows(tx)
-    if len(rows) < app.settings.training_minimum_rows:
-        found, needed = len(rows), app.settings.training_minimum_rows
-        message = f"{found} labelled rows of consenting organizations; at least {needed} are needed"
-        raise not_enough(message)
-    try:
-        trained = await asyncio.to_thread(train_classifier, TURNOVER, rows.columns, rows.labels, seed=SEED, progress=progress)
-    except TrainingDataInsufficient as error:
-        raise not_enough(str(error)) from error
-    progress(0.97, "registering")
-    model = await register(app, candidate(model_type, rows, trained), trained, uuid5(claim.run_id, "model"))
-    return {"model_id": str(model.model_id), "organizations": rows.contributors}
+        known = await registry.get(tx, ModelId(model_id))
+        course = await STRATEGIES[model_type](tx)
+    if known is None:
+        needed = app.settings.training_minimum_rows
+        if course.rows < needed:
+            message = f"{course.rows} labelled rows of consenting organizations; at least {needed} are needed"
+            raise not_enough(message)
+        try:
+            trained = await asyncio.to_thread(course.train, lambda share, words: progress(share * _TRAINED, words))
+        except TrainingDataInsufficient as error:
+            raise not_enough(str(error)) from error
+        async with app.db.platform(DbRole.TRAINER) as tx:
+            known = await register_candidate(tx, model_id, candidate(model_type, course, trained))
+    progress(_TRAINED, "judging")
+    return await settle(app, course, known.model_id), course.contributors
 
 
-def candidate(model_type: ModelType, rows: PooledRows, trained: TrainedModel) -> Candidate:
+def candidate(model_type: ModelType, course: Course, trained: Trained) -> Candidate:
     """Return what is registered of a training."""
-    cutoff = datetime.combine(rows.cutoff or datetime.now(UTC).date(), time(), UTC)
-    sha256 = hashlib.sha256(trained.artifact).hexdigest()
+    cutoff = datetime.combine(course.cutoff or datetime.now(UTC).date(), time(), UTC)
     return Candidate(
         type=model_type,
         training_cutoff=cutoff,
-        metrics=asdict(trained.metrics),
-        schema=TURNOVER.to_json(),
-        training_rows=len(rows),
-        artifact=Artifact(trained.artifact, sha256, trained.card),
+        metrics=trained.metrics,
+        schema=course.schema,
+        training_rows=trained.rows,
+        artifact=Artifact(trained.content, hashlib.sha256(trained.content).hexdigest(), trained.card),
     )
-
-
-async def register(app: App, fresh: Candidate, trained: TrainedModel, model_id: UUID) -> Model:
-    """Register the candidate and make it active, unless it is no better than knowing the base rate."""
-    metrics = trained.metrics
-    prior = metrics.base_rate * (1 - metrics.base_rate)
-    async with app.db.platform(DbRole.TRAINER) as tx:
-        known = await registry.get(tx, ModelId(model_id))
-        if known is not None:
-            return known
-        model = await register_candidate(tx, model_id, fresh)
-        if metrics.brier_score < prior:
-            await registry.swap_active(tx, fresh.type, model.model_id)
-        else:
-            reason = f"no better than the base rate: Brier score {metrics.brier_score:.4f}, base rate alone {prior:.4f}"
-            await registry.fail(tx, model.model_id, reason)
-    if metrics.brier_score >= prior:
-        raise AnalyticsError(
-            Kind.FAILED_PRECONDITION,
-            Reason.NOT_ENOUGH_TRAINING_DATA,
-            f"version {model.version} is no better than the base rate and stays inactive; more or better rows are needed",
-        )
-    return model
 
 
 def not_enough(message: str) -> AnalyticsError:

@@ -58,6 +58,7 @@ NUMBER_ATTRIBUTES = (
     "years_in_current_role",
     "years_since_promotion",
     "years_with_manager",
+    "paid_share",
 )
 ATTRIBUTES = TEXT_ATTRIBUTES + BOOLEAN_ATTRIBUTES + INTEGER_ATTRIBUTES + NUMBER_ATTRIBUTES
 """Names as in `analytics.v1.EmployeeAttributes`; a contract test holds the two equal."""

@@ -1,7 +1,8 @@
 """From columns and labels to a model that can be stored: honest metrics, the final trees, encoding and calibration.
 
 What always holds: nothing that touched a row (encoding, shape, number of trees, trees, calibration) takes part in that
-row's score when metrics are measured, and the same rows, seed and thread count give the same artifact and card.
+row's score when metrics are measured, a row that is held out touches nothing, and the same rows, seed and thread count give
+the same artifact and card.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from server.ml import boosting, calibration
 from server.ml.boosting import Examples
 from server.ml.card import Card
 from server.ml.encoding import MINIMUM_ROWS, Encoder, Table, rows_of, table
-from server.ml.evaluation import ClassificationMetrics, Labels, Rows, measure, stratified_folds
+from server.ml.evaluation import ClassificationMetrics, Labels, Scores, measure, stratified_folds
 from server.ml.masking import mask
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from server.ml.schema import FeatureSchema
 
 INNER_FOLDS = 5
+LARGE_VALIDATION = 10
+"""Of very many rows one in so many decides when to stop and calibrates."""
+
+SHAPE_ROWS = 10_000
+"""So many of very many rows decide the shape."""
+
 MINIMUM_PER_CLASS = 10
 """Enough for each inner part of each outer part to hold one."""
 
@@ -43,13 +50,15 @@ class TrainedModel:
     Args:
         artifact: the trees, UBJSON.
         card: plain JSON value that `Scorer.load` needs beside the artifact: schema, encoding, calibration, settings.
-        metrics: from cross-validation.
+        metrics: from cross-validation, or of very many rows from held-out ones (`folds` is 0 then).
+        rows: how many the trees were made of.
 
     """
 
     artifact: bytes
     card: dict[str, object]
     metrics: ClassificationMetrics
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +84,22 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
     labels: Sequence[bool],
     *,
     seed: int,
+    held_out: Sequence[bool] = (),
     folds: int = 5,
     threads: int = 1,
     progress: Progress = lambda _share, _step: None,
 ) -> TrainedModel:
-    """Measure by nested stratified cross-validation, then train on all rows.
+    """Measure and train; rows that are held out are for the caller to judge by, and nothing here learns from them.
+
+    Measured by nested stratified cross-validation on the rows that are not held out; from `boosting.LARGE_ROWS` of them on by
+    the held-out rows, or where there are none by a stratified fifth, which the trees then do not see either.
 
     Args:
         schema: the features.
         columns: clean values by feature, all as long as `labels`; None for absent.
         labels: the outcome of each row.
         seed: of every random choice, 0 to 2**31 - 1.
+        held_out: whether a row is held out, as long as `labels`; empty for none.
         folds: of the outer cross-validation, at least 2.
         threads: of XGBoost.
         progress: called with the share done (0 to 1, never falling) and what comes next; what it raises ends the training.
@@ -96,23 +110,48 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
 
     """
     truth = np.array([_label(label) for label in labels], dtype=np.int8)
-    _require_both_classes(truth, folds)
+    out = np.array(held_out, dtype=np.bool_) if len(held_out) else np.zeros(len(truth), dtype=np.bool_)
     data = table(schema, columns)
-    if any(len(column) != len(truth) for column in data.values()):
-        msg = "columns and labels have the same length"
+    if len(out) != len(truth) or any(len(column) != len(truth) for column in data.values()):
+        msg = "columns, labels and what is held out have the same length"
         raise ValueError(msg)
-    steps = _Steps(progress, (folds + 1) * (len(_shapes(len(truth))) + 1))
+    rest, own = np.nonzero(~out)[0], np.nonzero(out)[0]
+    _require_both_classes(truth[rest], folds)
     chance = _Chance(seed, threads)
-    probabilities = np.empty(len(truth))
-    for fold, (rest, own) in enumerate(stratified_folds(truth, folds, seed), start=1):
+    if len(rest) < boosting.LARGE_ROWS:
+        metrics, final = _cross_validated(schema, rows_of(data, rest), truth[rest], folds, chance, progress)
+    else:
+        if len(np.unique(truth[own])) < 2:  # noqa: PLR2004 - both outcomes
+            rest, own = stratified_folds(truth, INNER_FOLDS, seed)[0]
+        metrics, final = _on_held_out(schema, (rows_of(data, rest), truth[rest]), (rows_of(data, own), truth[own]), chance, progress)
+    return TrainedModel(final.classifier.to_bytes(), _card(schema, final, seed).to_json(), metrics, len(rest))
+
+
+def _cross_validated(  # noqa: PLR0913 - the data and what the result depends on
+    schema: FeatureSchema, data: Table, labels: Labels, folds: int, chance: _Chance, progress: Progress
+) -> tuple[ClassificationMetrics, _Fitted]:
+    steps = _Steps(progress, (folds + 1) * (len(boosting.SMALL_SHAPES) + 1))
+    probabilities = np.empty(len(labels))
+    for fold, (rest, own) in enumerate(stratified_folds(labels, folds, chance.seed), start=1):
         steps.name = f"cross-validation, fold {fold} of {folds}"
-        fitted = _fit(schema, rows_of(data, rest), truth[rest], chance, steps.tick)
-        margins = fitted.classifier.margins(fitted.encoder.transform(rows_of(data, own)))
-        probabilities[own] = fitted.calibration.apply(margins)
-    metrics = measure(truth, probabilities, folds=folds)
+        fitted = _fit(schema, rows_of(data, rest), labels[rest], chance, steps.tick)
+        probabilities[own] = _probabilities(fitted, rows_of(data, own))
+    metrics = measure(labels, probabilities, folds=folds)
     steps.name = "training on all rows"
-    final = _fit(schema, data, truth, chance, steps.tick)
-    return TrainedModel(final.classifier.to_bytes(), _card(schema, final, seed).to_json(), metrics)
+    return metrics, _fit(schema, data, labels, chance, steps.tick)
+
+
+def _on_held_out(
+    schema: FeatureSchema, training: tuple[Table, Labels], held_out: tuple[Table, Labels], chance: _Chance, progress: Progress
+) -> tuple[ClassificationMetrics, _Fitted]:
+    steps = _Steps(progress, len(boosting.LARGE_SHAPES) + 1)
+    steps.name = "training"
+    fitted = _fit_many(schema, *training, chance, steps.tick)
+    return measure(held_out[1], _probabilities(fitted, held_out[0]), folds=0), fitted
+
+
+def _probabilities(fitted: _Fitted, data: Table) -> Scores:
+    return fitted.calibration.apply(fitted.classifier.margins(fitted.encoder.transform(data)))
 
 
 class _Steps:
@@ -130,29 +169,38 @@ class _Steps:
 
 
 def _fit(schema: FeatureSchema, data: Table, labels: Labels, chance: _Chance, tick: Callable[[], None]) -> _Fitted:
-    encoder = Encoder.fit(schema, data)
-    if not encoder.width:
-        msg = f"no feature has a value that at least {MINIMUM_ROWS} rows share"
-        raise TrainingDataInsufficient(msg)
-    matrix = encoder.transform(data)
+    encoder, examples = _examples(schema, data, labels, chance)
     seed, threads = chance.seed, chance.threads
-    examples = Examples(matrix, mask(matrix, encoder, seed), labels)
-    splits = _inner_splits(labels, seed)
-    tuning = boosting.tune(examples, splits, _shapes(len(labels)), seed=seed, threads=threads, tick=tick)
+    # Another seed than the outer one: the same would part the same rows in the same order again.
+    splits = stratified_folds(labels, INNER_FOLDS, seed + 1)
+    tuning = boosting.tune(examples, splits, boosting.SMALL_SHAPES, seed=seed, threads=threads, tick=tick)
     curve = calibration.fit(tuning.margins, labels[tuning.rows])
     classifier = boosting.train(examples, tuning.shape, tuning.rounds, seed=seed, threads=threads)
     tick()
     return _Fitted(encoder, classifier, curve, tuning.shape, tuning.rounds)
 
 
-def _inner_splits(labels: Labels, seed: int) -> list[tuple[Rows, Rows]]:
-    # Another seed than the outer one: the same would part the same rows in the same order again.
-    splits = stratified_folds(labels, INNER_FOLDS, seed + 1)
-    return splits[:1] if len(labels) >= boosting.LARGE_ROWS else splits
+def _fit_many(schema: FeatureSchema, data: Table, labels: Labels, chance: _Chance, tick: Callable[[], None]) -> _Fitted:
+    """Of very many rows: the shape by a sample, then one run of the trees that stops by rows it does not learn from."""
+    encoder, examples = _examples(schema, data, labels, chance)
+    seed, threads = chance.seed, chance.threads
+    rest, own = stratified_folds(labels, LARGE_VALIDATION, seed + 1)[0]
+    step = -(-len(labels) // SHAPE_ROWS)
+    sample = (rest[::step], own[::step])
+    shape = boosting.tune(examples, [sample], boosting.LARGE_SHAPES, seed=seed, threads=threads, tick=tick).shape
+    tuning, classifier = boosting.grow(examples, (rest, own), shape, seed=seed, threads=threads)
+    curve = calibration.fit(tuning.margins, labels[tuning.rows])
+    tick()
+    return _Fitted(encoder, classifier, curve, shape, tuning.rounds)
 
 
-def _shapes(rows: int) -> Sequence[Shape]:
-    return boosting.LARGE_SHAPES if rows >= boosting.LARGE_ROWS else boosting.SMALL_SHAPES
+def _examples(schema: FeatureSchema, data: Table, labels: Labels, chance: _Chance) -> tuple[Encoder, Examples]:
+    encoder = Encoder.fit(schema, data)
+    if not encoder.width:
+        msg = f"no feature has a value that at least {MINIMUM_ROWS} rows share"
+        raise TrainingDataInsufficient(msg)
+    matrix = encoder.transform(data)
+    return encoder, Examples(matrix, mask(matrix, encoder, chance.seed), labels)
 
 
 def _card(schema: FeatureSchema, fitted: _Fitted, seed: int) -> Card:

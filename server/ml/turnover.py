@@ -50,6 +50,7 @@ TURNOVER = FeatureSchema(
         _number("years_in_current_role", _YEARS),
         _number("years_since_promotion", _YEARS),
         _number("years_with_manager", _YEARS),
+        _number("paid_share", (0.0, 10.0)),
     )
 )
 """Schema of the shared model type `turnover_prediction`."""

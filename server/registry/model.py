@@ -78,6 +78,33 @@ class Model:
     created_at: datetime
     activated_at: datetime | None
     failure_reason: str
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a version became active, or did not: it and the active version of that time, judged on the same rows.
+
+    Args:
+        rule: which rows, in words.
+        rows: how many.
+        measure: what the losses are, for example `brier_score`; smaller is better.
+        candidate: loss of the version.
+        baseline: loss of the naive baseline on these rows; None when it was not measured on them.
+        active: loss of the active version; None when there was none.
+        active_version: of the active version; empty when there was none.
+        active_id: the same, as its id.
+
+    """
+
+    rule: str
+    rows: int
+    measure: str
+    candidate: float
+    baseline: float | None
+    active: float | None
+    active_version: str
+    active_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,11 @@ FIRST_VERSION = "1.0.0"
 
 
 async def register_candidate(tx: Tx, model_id: UUID, candidate: Candidate) -> Model:
-    """Store the candidate as TRAINING under the next version: minor for the same feature schema, else major."""
+    """Store the candidate as TRAINING under the next version: minor for the same feature schema, else major.
+
+    Waits for other candidates of the type, so that no two get the same version.
+    """
+    await store.lock(tx, candidate.type)
     known = [Version.parse(text) for text in await store.versions(tx, candidate.type)]
     version = FIRST_VERSION
     if known:

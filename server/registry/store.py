@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, insert, select, text, tuple_, update
 
 from server.db import now
 from server.identity import ModelId
-from server.registry.model import Artifact, Model, ModelState, ModelType
+from server.registry.model import Artifact, Evidence, Model, ModelState, ModelType
 from server.registry.tables import shared_model_artifacts, shared_models
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from server.registry.model import Candidate
 
 _models = shared_models.c
-
+_LOCK = text("SELECT pg_advisory_xact_lock(3, hashtext(:model_type))")
 
 _ACTIVE = select(shared_models).where(_models.type == bindparam("model_type"), _models.state == ModelState.ACTIVE)
 
@@ -90,8 +91,30 @@ async def add(tx: Tx, model_id: ModelId, name: str, version: str, candidate: Can
     )
 
 
-async def swap_active(tx: Tx, model_type: ModelType, model_id: ModelId) -> None:
-    """Make a TRAINING version the active one; the one before becomes DEPRECATED in the same transaction."""
+async def lock(tx: Tx, model_type: ModelType) -> None:
+    """Let one transaction at a time number and activate versions of a type; a statement of its own, so what follows sees the last one."""
+    await tx.one(_LOCK, {"model_type": model_type.value})
+
+
+async def prove(tx: Tx, model_id: ModelId, evidence: Evidence) -> None:
+    """Store what a TRAINING version was judged by."""
+    await tx.run(
+        update(shared_models).where(_models.model_id == model_id, _models.state == ModelState.TRAINING).values(evidence=asdict(evidence))
+    )
+
+
+async def swap_active(tx: Tx, model_type: ModelType, model_id: ModelId, instead_of: ModelId | None) -> bool:
+    """Make a TRAINING version the active one; the one before becomes DEPRECATED in the same transaction.
+
+    Nothing is changed, and False returned, when the active version is not `instead_of` (None: there is one), or the version is
+    not TRAINING any more. The caller holds the `lock`.
+    """
+    current = await active(tx, model_type)
+    if (None if current is None else current.model_id) != instead_of:
+        return False
+    fresh = await get(tx, model_id)
+    if fresh is None or fresh.state is not ModelState.TRAINING:
+        return False
     await tx.run(
         update(shared_models).where(_models.type == model_type, _models.state == ModelState.ACTIVE).values(state=ModelState.DEPRECATED)
     )
@@ -100,6 +123,7 @@ async def swap_active(tx: Tx, model_type: ModelType, model_id: ModelId) -> None:
         .where(_models.model_id == model_id, _models.state == ModelState.TRAINING)
         .values(state=ModelState.ACTIVE, activated_at=now())
     )
+    return True
 
 
 async def fail(tx: Tx, model_id: ModelId, reason: str) -> None:
@@ -126,4 +150,5 @@ def _model(row: Record) -> Model:
         created_at=row.created_at,
         activated_at=row.activated_at,
         failure_reason=row.failure_reason,
+        evidence=None if row.evidence is None else Evidence(**row.evidence),
     )

@@ -20,6 +20,7 @@ shared_models = shared_table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("activated_at", DateTime(timezone=True)),
     Column("failure_reason", Text, nullable=False, server_default=""),
+    Column("evidence", JSONB(none_as_null=True)),
     UniqueConstraint("type", "version"),
     CheckConstraint("state IN ('TRAINING', 'ACTIVE', 'DEPRECATED', 'FAILED')", name="state"),
     Index("uq_shared_models_active", "type", unique=True, postgresql_where=text("state = 'ACTIVE'")),

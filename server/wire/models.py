@@ -10,7 +10,7 @@ from server.registry.model import ModelState, ModelType
 from server.wire.times import timestamp
 
 if TYPE_CHECKING:
-    from server.registry.model import Json, Model
+    from server.registry.model import Evidence, Json, Model
 
 _TYPES = {
     ModelType.TURNOVER_PREDICTION: models_pb2.MODEL_TYPE_TURNOVER_PREDICTION,
@@ -64,16 +64,46 @@ def model_message(model: Model) -> models_pb2.Model:
         activate_time=timestamp(model.activated_at),
         failure_reason=model.failure_reason,
     )
-    if model.type in (ModelType.TURNOVER_PREDICTION, ModelType.CONTRACT_RISK):
+    if model.type is ModelType.SPEND_FORECASTING:
+        message.forecast.CopyFrom(_forecast(model.metrics))
+    else:
         message.classification.CopyFrom(_classification(model.metrics))
+    if model.evidence is not None:
+        message.evidence.CopyFrom(_evidence(model.evidence))
     return message
 
 
 def _classification(metrics: Json) -> models_pb2.ClassificationMetrics:
-    known = {field.name for field in models_pb2.ClassificationMetrics.DESCRIPTOR.fields}
-    numbers = {name: value for name, value in metrics.items() if name in known and isinstance(value, int | float)}
-    folds = int(numbers.pop("folds", 0))
-    return models_pb2.ClassificationMetrics(folds=folds, **{name: float(value) for name, value in numbers.items()})
+    message = models_pb2.ClassificationMetrics()
+    _fill(message, metrics)
+    return message
+
+
+def _forecast(metrics: Json) -> models_pb2.ForecastMetrics:
+    message = models_pb2.ForecastMetrics()
+    # The naive forecast is the baseline, under one word for all types.
+    _fill(message, {name.replace("naive_", "baseline_"): value for name, value in metrics.items()})
+    return message
+
+
+def _fill(message: models_pb2.ClassificationMetrics | models_pb2.ForecastMetrics, metrics: Json) -> None:
+    """Write the numbers that the message has a field for."""
+    for field in message.DESCRIPTOR.fields:
+        value = metrics.get(field.name)
+        if isinstance(value, int | float):
+            setattr(message, field.name, float(value) if field.type == field.TYPE_DOUBLE else int(value))
+
+
+def _evidence(evidence: Evidence) -> models_pb2.ModelEvidence:
+    return models_pb2.ModelEvidence(
+        rule=evidence.rule,
+        rows=evidence.rows,
+        measure=evidence.measure,
+        loss=evidence.candidate,
+        baseline_loss=evidence.baseline,
+        active_loss=evidence.active,
+        active_version=evidence.active_version,
+    )
 
 
 def _features(schema: Json) -> list[str]:

@@ -59,7 +59,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         *(("dispatch", "prediction_backlog", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("app", "insights", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
         *(("app", "insight_views", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
-        ("trainer", "pooled_turnover_rows", "SELECT", ("*",)),
+        *(("trainer", f"pooled_{rows}_rows", "SELECT", ("*",)) for rows in ("contract", "review", "spend", "turnover")),
         *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
         *(("app", "organization_metrics", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),

@@ -20,7 +20,7 @@ from tests.support.asking import PLAIN, accepted, ended, new_org, untyped
 from tests.support.loading import load
 from tests.support.refusals import refusal
 from tests.support.until import until
-from workers import training
+from workers.strategies import classifying
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -94,7 +94,7 @@ async def test_a_prediction_is_one_trace_from_the_caller_through_the_queue_to_th
 async def test_a_training_is_one_trace_from_the_operator_to_the_worker(
     traced: Service, spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "train_classifier", lambda *_arguments, **_options: trained._trained()[1])
+    monkeypatch.setattr(classifying, "train_classifier", trained.quick)
     await load(traced, live.bearer("acme"), rows.employees(200))
     started = (await traced.operations.RunJob(runs.order(), metadata=(*live.operator(), TRACEPARENT))).run
     assert (await runs.ended(traced, started.id)).state == ops.JOB_RUN_STATE_COMPLETED

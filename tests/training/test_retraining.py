@@ -19,7 +19,7 @@ from tests.support.leftovers import superuser
 from tests.support.loading import load
 from tests.support.refusals import refusal
 from tests.support.working import working
-from workers import training
+from workers.strategies import classifying
 
 if TYPE_CHECKING:
     from tests.support.databases import Cluster
@@ -36,7 +36,7 @@ async def _models(service: Service, **wanted: int) -> list[models_pb2.Model]:
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training ends with a model that was trained before."""
-    monkeypatch.setattr(training, "train_classifier", lambda *_arguments, **_options: trained._trained()[1])
+    monkeypatch.setattr(classifying, "train_classifier", trained.quick)
 
 
 @pytest.mark.usefixtures("fast")

@@ -124,9 +124,11 @@ class ContractAttributes(_message.Message):
     monthly_value: _builtins.float
     """Value per month, 0 to 1e13, in the organization's currency."""
     term_months: _builtins.float
-    """Agreed length in months, 0 to 1,200; from start and end where they are known."""
+    """Agreed length in months, 0 to 1,200; where it is left out of a stored contract, from its start to its agreed end."""
     tenure_months: _builtins.float
-    """Months that the other side has been under contract, 0 to 1,200; from the start where it is known."""
+    """Months that the other side has been under contract, 0 to 1,200; where it is left out of a stored contract, from the first
+    stored contract with the other side to the start of this one.
+    """
     notice_days: _builtins.int
     """Days of notice, 0 to 3,650."""
     auto_renew: _builtins.bool
@@ -277,7 +279,7 @@ class Contract(_message.Message):
 
     @_builtins.property
     def end_date(self) -> _date_pb2.Date:
-        """Last day, not before the first; absent when it has no end."""
+        """Last day as agreed, not before the first, also when the contract ended early; absent when it has no end."""
 
     @_builtins.property
     def outcome_date(self) -> _date_pb2.Date:

@@ -33,9 +33,9 @@ class _ModelTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelType.V
     MODEL_TYPE_SPEND_FORECASTING: _ModelType.ValueType  # 2
     """What will be spent in the coming months."""
     MODEL_TYPE_CONTRACT_RISK: _ModelType.ValueType  # 3
-    """Whether a contract is at risk."""
+    """Whether a contract goes wrong: lapses, is terminated, changed by order or disputed."""
     MODEL_TYPE_PERFORMANCE_PREDICTION: _ModelType.ValueType  # 4
-    """How an employee will be rated."""
+    """Whether the next result of an employee or team stays below its target."""
 
 class ModelType(_ModelType, metaclass=_ModelTypeEnumTypeWrapper):
     """What a shared model predicts."""
@@ -47,9 +47,9 @@ MODEL_TYPE_TURNOVER_PREDICTION: ModelType.ValueType  # 1
 MODEL_TYPE_SPEND_FORECASTING: ModelType.ValueType  # 2
 """What will be spent in the coming months."""
 MODEL_TYPE_CONTRACT_RISK: ModelType.ValueType  # 3
-"""Whether a contract is at risk."""
+"""Whether a contract goes wrong: lapses, is terminated, changed by order or disputed."""
 MODEL_TYPE_PERFORMANCE_PREDICTION: ModelType.ValueType  # 4
-"""How an employee will be rated."""
+"""Whether the next result of an employee or team stays below its target."""
 Global___ModelType: _TypeAlias = ModelType  # noqa: Y015
 
 class _ModelState:
@@ -86,7 +86,7 @@ Global___ModelState: _TypeAlias = ModelState  # noqa: Y015
 
 @_typing.final
 class ClassificationMetrics(_message.Message):
-    """How good a classifier is, from cross-validation on rows it was not trained on."""
+    """How good a classifier is on rows it was not trained on: by cross-validation, or with very many rows by held-out ones."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -100,6 +100,8 @@ class ClassificationMetrics(_message.Message):
     F1_FIELD_NUMBER: _builtins.int
     BASE_RATE_FIELD_NUMBER: _builtins.int
     FOLDS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    BASELINE_BRIER_SCORE_FIELD_NUMBER: _builtins.int
     roc_auc: _builtins.float
     """Area under the receiver operating characteristic, 0 to 1; 0.5 is chance."""
     pr_auc: _builtins.float
@@ -119,7 +121,11 @@ class ClassificationMetrics(_message.Message):
     base_rate: _builtins.float
     """Share of positives among the rows, 0 to 1."""
     folds: _builtins.int
-    """Number of folds of the cross-validation."""
+    """Number of folds of the cross-validation; 0 when measured on held-out rows."""
+    rows: _builtins.int
+    """Rows it was measured on."""
+    baseline_brier_score: _builtins.float
+    """Brier score of the naive baseline that says the base rate for every row; the model's has to be smaller."""
     def __init__(
         self,
         *,
@@ -133,14 +139,137 @@ class ClassificationMetrics(_message.Message):
         f1: _builtins.float = ...,
         base_rate: _builtins.float = ...,
         folds: _builtins.int = ...,
+        rows: _builtins.int = ...,
+        baseline_brier_score: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_rate", b"base_rate", "brier_score", b"brier_score", "calibration_error", b"calibration_error", "f1", b"f1", "folds", b"folds", "pr_auc", b"pr_auc", "precision", b"precision", "recall", b"recall", "roc_auc", b"roc_auc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_rate", b"base_rate", "baseline_brier_score", b"baseline_brier_score", "brier_score", b"brier_score", "calibration_error", b"calibration_error", "f1", b"f1", "folds", b"folds", "pr_auc", b"pr_auc", "precision", b"precision", "recall", b"recall", "roc_auc", b"roc_auc", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClassificationMetrics: _TypeAlias = ClassificationMetrics  # noqa: Y015
+
+@_typing.final
+class ForecastMetrics(_message.Message):
+    """How good forecasts are on held-out months, each forecast from 1 to 12 months before. A series is judged when it has two
+    years of data before; smaller is better where nothing else is said.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    MASE_MEDIAN_FIELD_NUMBER: _builtins.int
+    MASE_MEAN_FIELD_NUMBER: _builtins.int
+    BETTER_SHARE_FIELD_NUMBER: _builtins.int
+    WAPE_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    BASELINE_MASE_MEDIAN_FIELD_NUMBER: _builtins.int
+    BASELINE_MASE_MEAN_FIELD_NUMBER: _builtins.int
+    BASELINE_WAPE_FIELD_NUMBER: _builtins.int
+    BASELINE_COVERAGE_FIELD_NUMBER: _builtins.int
+    series: _builtins.int
+    """Series that were judged."""
+    points: _builtins.int
+    """Forecasts that were compared with what came."""
+    mase_median: _builtins.float
+    """Median over series of the mean absolute scaled error; 1 is the error of the seasonal naive forecast in the past."""
+    mase_mean: _builtins.float
+    """Mean of the same."""
+    better_share: _builtins.float
+    """Share of series with a smaller error than the seasonal naive forecast, 0 to 1; larger is better."""
+    wape: _builtins.float
+    """Sum of absolute errors over sum of absolute amounts; large series count most."""
+    coverage: _builtins.float
+    """Share of amounts inside of the 80 % interval, 0 to 1; 0.8 is right."""
+    width: _builtins.float
+    """Mean width of the interval, in units of each series' scale."""
+    baseline_mase_median: _builtins.float
+    """`mase_median` of the seasonal naive forecast on the same points."""
+    baseline_mase_mean: _builtins.float
+    """`mase_mean` of the seasonal naive forecast on the same points."""
+    baseline_wape: _builtins.float
+    """`wape` of the seasonal naive forecast on the same points."""
+    baseline_coverage: _builtins.float
+    """`coverage` of the interval of the seasonal naive forecast."""
+    def __init__(
+        self,
+        *,
+        series: _builtins.int = ...,
+        points: _builtins.int = ...,
+        mase_median: _builtins.float = ...,
+        mase_mean: _builtins.float = ...,
+        better_share: _builtins.float = ...,
+        wape: _builtins.float = ...,
+        coverage: _builtins.float = ...,
+        width: _builtins.float = ...,
+        baseline_mase_median: _builtins.float = ...,
+        baseline_mase_mean: _builtins.float = ...,
+        baseline_wape: _builtins.float = ...,
+        baseline_coverage: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_coverage", b"baseline_coverage", "baseline_mase_mean", b"baseline_mase_mean", "baseline_mase_median", b"baseline_mase_median", "baseline_wape", b"baseline_wape", "better_share", b"better_share", "coverage", b"coverage", "mase_mean", b"mase_mean", "mase_median", b"mase_median", "points", b"points", "series", b"series", "wape", b"wape", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastMetrics: _TypeAlias = ForecastMetrics  # noqa: Y015
+
+@_typing.final
+class ModelEvidence(_message.Message):
+    """Why a version became active, or did not: it and the version that was active then, judged on the same held-out rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
+    BASELINE_LOSS_FIELD_NUMBER: _builtins.int
+    ACTIVE_LOSS_FIELD_NUMBER: _builtins.int
+    ACTIVE_VERSION_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """Which rows, for people."""
+    rows: _builtins.int
+    """How many rows, or of forecasts points."""
+    measure: _builtins.str
+    """What the losses are: `brier_score`, or of forecasts `mase_median`. Smaller is better."""
+    loss: _builtins.float
+    """Loss of this version."""
+    baseline_loss: _builtins.float
+    """Loss of the naive baseline: the base rate, or of forecasts the seasonal naive one."""
+    active_loss: _builtins.float
+    """Loss of the version that was active; absent when there was none, or it could not be loaded."""
+    active_version: _builtins.str
+    """Number of the version that was active; empty when there was none."""
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        rows: _builtins.int = ...,
+        measure: _builtins.str = ...,
+        loss: _builtins.float = ...,
+        baseline_loss: _builtins.float | None = ...,
+        active_loss: _builtins.float | None = ...,
+        active_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_active_loss", b"_active_loss", "_baseline_loss", b"_baseline_loss", "active_loss", b"active_loss", "baseline_loss", b"baseline_loss"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_active_loss", b"_active_loss", "_baseline_loss", b"_baseline_loss", "active_loss", b"active_loss", "active_version", b"active_version", "baseline_loss", b"baseline_loss", "loss", b"loss", "measure", b"measure", "rows", b"rows", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__active_loss: _TypeAlias = _typing.Literal["active_loss"]  # noqa: Y015
+    _WhichOneofArgType__active_loss: _TypeAlias = _typing.Literal["_active_loss", b"_active_loss"]  # noqa: Y015
+    _WhichOneofReturnType__baseline_loss: _TypeAlias = _typing.Literal["baseline_loss"]  # noqa: Y015
+    _WhichOneofArgType__baseline_loss: _TypeAlias = _typing.Literal["_baseline_loss", b"_baseline_loss"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__active_loss) -> _WhichOneofReturnType__active_loss | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline_loss) -> _WhichOneofReturnType__baseline_loss | None: ...
+
+Global___ModelEvidence: _TypeAlias = ModelEvidence  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
@@ -157,12 +286,14 @@ class Model(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     TRAINING_CUTOFF_FIELD_NUMBER: _builtins.int
     CLASSIFICATION_FIELD_NUMBER: _builtins.int
+    FORECAST_FIELD_NUMBER: _builtins.int
     TRAINING_ROWS_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     ARTIFACT_SHA256_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     ACTIVATE_TIME_FIELD_NUMBER: _builtins.int
     FAILURE_REASON_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the version, a UUID."""
     name: _builtins.str
@@ -188,6 +319,10 @@ class Model(_message.Message):
         """Of a classifier."""
 
     @_builtins.property
+    def forecast(self) -> Global___ForecastMetrics:
+        """Of forecasts."""
+
+    @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the features it reads."""
 
@@ -199,6 +334,10 @@ class Model(_message.Message):
     def activate_time(self) -> _timestamp_pb2.Timestamp:
         """When it became ACTIVE; absent when it never was."""
 
+    @_builtins.property
+    def evidence(self) -> Global___ModelEvidence:
+        """What it was judged by before it became active, or FAILED; absent when it was not judged."""
+
     def __init__(
         self,
         *,
@@ -209,18 +348,20 @@ class Model(_message.Message):
         state: Global___ModelState.ValueType = ...,
         training_cutoff: _timestamp_pb2.Timestamp | None = ...,
         classification: Global___ClassificationMetrics | None = ...,
+        forecast: Global___ForecastMetrics | None = ...,
         training_rows: _builtins.int = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         artifact_sha256: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         activate_time: _timestamp_pb2.Timestamp | None = ...,
         failure_reason: _builtins.str = ...,
+        evidence: Global___ModelEvidence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy_metrics", b"accuracy_metrics", "activate_time", b"activate_time", "classification", b"classification", "create_time", b"create_time", "training_cutoff", b"training_cutoff"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy_metrics", b"accuracy_metrics", "activate_time", b"activate_time", "classification", b"classification", "create_time", b"create_time", "evidence", b"evidence", "forecast", b"forecast", "training_cutoff", b"training_cutoff"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy_metrics", b"accuracy_metrics", "activate_time", b"activate_time", "artifact_sha256", b"artifact_sha256", "classification", b"classification", "create_time", b"create_time", "failure_reason", b"failure_reason", "features", b"features", "id", b"id", "name", b"name", "state", b"state", "training_cutoff", b"training_cutoff", "training_rows", b"training_rows", "type", b"type", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy_metrics", b"accuracy_metrics", "activate_time", b"activate_time", "artifact_sha256", b"artifact_sha256", "classification", b"classification", "create_time", b"create_time", "evidence", b"evidence", "failure_reason", b"failure_reason", "features", b"features", "forecast", b"forecast", "id", b"id", "name", b"name", "state", b"state", "training_cutoff", b"training_cutoff", "training_rows", b"training_rows", "type", b"type", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_accuracy_metrics: _TypeAlias = _typing.Literal["classification"]  # noqa: Y015
+    _WhichOneofReturnType_accuracy_metrics: _TypeAlias = _typing.Literal["classification", "forecast"]  # noqa: Y015
     _WhichOneofArgType_accuracy_metrics: _TypeAlias = _typing.Literal["accuracy_metrics", b"accuracy_metrics"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_accuracy_metrics) -> _WhichOneofReturnType_accuracy_metrics | None: ...
 

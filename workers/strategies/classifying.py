@@ -1,0 +1,101 @@
+"""Classifiers: turnover, contract risk, performance."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from server.ml.evaluation import brier_score
+from server.ml.scoring import Scorer
+from server.ml.training import train_classifier
+from workers.strategies.model import Judged, Trained
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import date
+
+    from server.db import ReadTx
+    from server.ml.evaluation import Labels, Rows, Scores
+    from server.ml.schema import FeatureSchema
+    from server.registry.model import Artifact, Json
+    from server.training.model import PooledRows
+    from workers.strategies.model import Progress
+
+SEED = 20_260_101
+NEWER_ROWS = 200
+NEWER_OF_EACH = 10
+"""From so many rows, and of each outcome, newer than the training of the active version on, both versions are judged by them alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classifying:
+    """Pooled rows with an outcome each."""
+
+    features: FeatureSchema
+    pooled: PooledRows
+    schema: Json
+    rows: int
+    contributors: int
+    cutoff: date | None
+
+    def train(self, progress: Progress) -> Trained:
+        """Train on the rows that are not held out."""
+        pooled = self.pooled
+        trained = train_classifier(self.features, pooled.columns, pooled.labels, seed=SEED, held_out=pooled.held_out, progress=progress)
+        metrics = trained.metrics
+        baseline = {"baseline_brier_score": metrics.base_rate * (1 - metrics.base_rate)}
+        return Trained(trained.artifact, trained.card, {**asdict(metrics), **baseline}, trained.rows)
+
+    def objection(self, metrics: Json) -> str:
+        """Compare with knowing the base rate, on more rows than are held out where those are few."""
+        ours, prior = metrics["brier_score"], metrics["baseline_brier_score"]
+        if isinstance(ours, float) and isinstance(prior, float) and ours >= prior:
+            return f"no better than the base rate: Brier score {ours:.4f}, base rate alone {prior:.4f}"
+        return ""
+
+    def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
+        """Compare by the Brier score on held-out subjects, which neither version was trained on."""
+        labels = np.array(self.pooled.labels, dtype=np.int8)
+        held_out = np.array(self.pooled.held_out, dtype=np.bool_)
+        chosen, rule = self._chosen(held_out, labels, active_cutoff)
+        truth = labels[chosen]
+        # What a version says that knows the base rate of the rows it may learn from.
+        base_rate = float(labels[~held_out].mean())
+        return Judged(
+            rule=rule,
+            rows=len(chosen),
+            measure="brier_score",
+            candidate=brier_score(truth, self._probabilities(candidate, chosen)),
+            baseline=brier_score(truth, np.full(len(truth), base_rate)),
+            active=None if active is None else self._loss(active, chosen),
+        )
+
+    def _chosen(self, held_out: np.ndarray[tuple[int], np.dtype[np.bool_]], labels: Labels, since: date | None) -> tuple[Rows, str]:
+        if since is not None:
+            newer = np.nonzero(held_out & np.array([day > since for day in self.pooled.dates], dtype=np.bool_))[0]
+            positives = int(labels[newer].sum())
+            if len(newer) >= NEWER_ROWS and min(positives, len(newer) - positives) >= NEWER_OF_EACH:
+                return newer, f"rows of held-out subjects after {since}, the training cut-off of the active version"
+        return np.nonzero(held_out)[0], "all rows of held-out subjects, on which no version is trained"
+
+    def _loss(self, artifact: Artifact, chosen: Rows) -> float | None:
+        truth = np.array(self.pooled.labels, dtype=np.int8)[chosen]
+        try:
+            return brier_score(truth, self._probabilities(artifact, chosen))
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def _probabilities(self, artifact: Artifact, chosen: Rows) -> Scores:
+        """A version of another schema sees the features that it knows."""
+        scorer = Scorer.load(artifact.content, artifact.card)
+        columns = self.pooled.columns
+        picked = {name: [columns[name][place] for place in chosen] for name in scorer.schema.names if name in columns}
+        return np.array(scorer.probabilities(picked))
+
+
+async def read_labelled(features: FeatureSchema, read: Callable[[ReadTx], Awaitable[PooledRows]], tx: ReadTx, /) -> Classifying:
+    """Read the rows of a type."""
+    pooled = await read(tx)
+    return Classifying(features, pooled, features.to_json(), len(pooled), pooled.contributors, pooled.cutoff)
