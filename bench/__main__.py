@@ -13,6 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench.benchmarks import benchmarks
 from bench.calls import calls
 from bench.claims import claims
 from bench.context import service
@@ -44,6 +45,7 @@ MEASURES: Mapping[str, Measure] = {
     "claims": claims,
     "insights": insights,
     "insights-large": large,
+    "benchmarks": benchmarks,
 }
 BY_NAME_ONLY = frozenset({"insights-large"})
 """What takes too long or too much room to be among all."""

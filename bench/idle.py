@@ -86,7 +86,7 @@ async def _timed(act: Callable[[], Awaitable[None]], times: int) -> Sequence[flo
 
 async def _predict(service: Service) -> Callable[[], Awaitable[None]]:
     async with composition.running(service.made.settings()) as app:
-        scorer = await Scorers(app.db).get(service.model.model_id)
+        scorer = await Scorers(app.db).get(service.model.model_id, service.model.type)
     features = scorer.schema.clean(dict(wanted(request(1)).features))
 
     async def predict() -> None:

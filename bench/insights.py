@@ -28,8 +28,6 @@ from tests.support.insights import finding
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import asyncpg
-
     from bench.context import Service
 
 ROWS = 1_000_000
@@ -42,6 +40,9 @@ TARGET = 1.5
 FLAT = 1.5
 LATENCY_CALLS, LANES = 2_000, 4
 TEMPLATES = 1_000
+FILL_SECONDS = 3_600
+SMALL_ORGS, SMALL_ROWS = 400, 20
+"""Most organizations have few insights, and the planner must not take a large one for one of them."""
 _NOBODY = UUID(int=0)
 _ID = pb.Insight(id=str(_NOBODY)).SerializeToString()
 
@@ -80,15 +81,12 @@ async def _filled(service: Service, sizes: Sequence[int]) -> list[str]:
     await service.admin.execute(_MAKE_TEMPLATES)
     await service.admin.executemany(_TEMPLATE, [_template(place) for place in range(TEMPLATES)])
     orgs = [f"insights-{size}" for size in sizes]
-    for org, size in zip(orgs, sizes, strict=True):
+    small = [(f"insights-of-small-{number}", SMALL_ROWS) for number in range(SMALL_ORGS)]
+    for org, size in (*zip(orgs, sizes, strict=True), *small):
         if not await service.count("SELECT count(*) FROM insights WHERE org_id = $1", org):
-            await _fill(service.admin, org, size)
+            await service.admin.execute(_FILL, org, size, TEMPLATES, timeout=FILL_SECONDS)
     await service.admin.execute("VACUUM (ANALYZE) insights")
     return orgs
-
-
-async def _fill(admin: asyncpg.Connection, org: str, size: int) -> None:
-    await admin.execute(_FILL, org, size, TEMPLATES, timeout=3_600)
 
 
 def _template(place: int) -> tuple[object, ...]:

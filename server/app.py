@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from server.db import Database
+from server.events.relay.loop import Relay
+from server.events.watching import WatchedTails
 from server.lifecycle import end
 from server.predictions.backlog.count import keep_counting
 from server.predictions.dispatch.loop import Dispatcher, limits
@@ -18,6 +20,7 @@ from server.predictions.inputs import InputVault
 from server.predictions.upkeep.loop import Upkeep
 from server.predictions.watching import WatchedJobs
 from server.queue import Bell, Queue, Valkey
+from server.tenants import store as tenants
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +37,7 @@ REQUIRED_SETTINGS = (
     "db_dispatch_password",
     "db_trainer_password",
     "db_benchmark_password",
+    "db_relay_password",
     "secret_key",
 )
 
@@ -51,6 +55,8 @@ class App:
     dispatcher: Dispatcher
     upkeep: Upkeep
     watched: WatchedJobs
+    relay: Relay
+    tails: WatchedTails
 
     def tx(self, org: OrgId) -> AbstractAsyncContextManager[Tx]:
         """Open a transaction of a tenant that may write."""
@@ -69,6 +75,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         asyncio.create_task(app.bell.listen(), name="bell"),
         asyncio.create_task(app.upkeep.run(), name="upkeep"),
         asyncio.create_task(app.watched.run(), name="watched"),
+        asyncio.create_task(app.tails.run(), name="tails"),
         asyncio.create_task(keep_counting(app.db), name="backlog"),
     ]
     try:
@@ -90,4 +97,17 @@ def make(settings: Settings) -> App:
     inputs = InputVault(valkey, keys, settings.prediction_input_ttl_seconds)
     dispatcher = Dispatcher(db, queue, bell, limits(settings))
     upkeep = Upkeep(db, inputs, settings.prediction_attempts)
-    return App(settings, db, valkey, bell, queue, inputs, dispatcher, upkeep, WatchedJobs(db, bell))
+    relay = Relay(db, bell, tenants.organizations)
+    return App(
+        settings=settings,
+        db=db,
+        valkey=valkey,
+        bell=bell,
+        queue=queue,
+        inputs=inputs,
+        dispatcher=dispatcher,
+        upkeep=upkeep,
+        watched=WatchedJobs(db, bell),
+        relay=relay,
+        tails=WatchedTails(db, bell),
+    )

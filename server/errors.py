@@ -63,6 +63,8 @@ class Reason(StrEnum):
     PREDICTION_JOB_NOT_FOUND = auto()
     EMPLOYEE_NOT_FOUND = auto()
     INSIGHT_NOT_FOUND = auto()
+    CONTRACT_NOT_FOUND = auto()
+    SPEND_SERIES_NOT_FOUND = auto()
     JOB_RUN_NOT_FOUND = auto()
     JOB_RUN_EXISTS = auto()
     ETAG_MISMATCH = auto()
@@ -72,6 +74,9 @@ class Reason(StrEnum):
     DATABASE_UNAVAILABLE = auto()
     QUEUE_UNAVAILABLE = auto()
     METHOD_NOT_FOUND = auto()
+    CURSOR_EXPIRED = auto()
+    CURSOR_INVALID = auto()
+    EVENT_TYPE_REFUSED = auto()
     INTERNAL = auto()
 
 

@@ -36,6 +36,7 @@ NAMES = frozenset(
         "sweep.taken_back_before_commit",
         "sweep.done",
         "bell.rung",
+        "relay.published_before_commit",
         "worker.received",
         "worker.acknowledged",
         "worker.input_read",
@@ -43,6 +44,9 @@ NAMES = frozenset(
         "worker.finished_before_commit",
         "worker.finished",
         "worker.input_forgotten",
+        "schedule.taken_before_commit",
+        "schedule.taken",
+        "schedule.organization_done",
     }
 )
 """Every fail point; a contract test holds that each is passed at exactly one place."""

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     db_benchmark_password: SecretStr = Field(
         SecretStr(""), description="Password of role `benchmark` (values of contributing organizations under tags; benchmark cells)."
     )
+    db_relay_password: SecretStr = Field(SecretStr(""), description="Password of role `relay` (publishing events).")
     db_pool_size: int = Field(8, ge=1, le=200, description="Connections per process of role `app`; other roles take two.")
     redis_url: str = Field("", description="`redis://host:port/0` or `unix:///path/valkey.sock` of Valkey or Redis.")
     secret_key: Key = Field(
@@ -100,6 +101,7 @@ class Settings(BaseSettings):
     run_lease_seconds: float = Field(
         60.0, gt=0, le=3600, description="How long a worker holds a training or scheduled run without renewing."
     )
+    run_concurrency: int = Field(2, ge=1, le=16, description="Trainings and scheduled runs one worker process works on at once.")
     worker_concurrency: int = Field(8, ge=1, le=256, description="Predictions one worker process runs at once.")
     training_minimum_rows: int = Field(200, ge=50, description="Labelled rows below which a training is refused.")
     benchmark_private: bool = Field(

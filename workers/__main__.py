@@ -16,6 +16,7 @@ from server.telemetry import logs, metrics, tracing
 from workers.predictions import PredictionWorker
 from workers.runs import RunWorker
 from workers.runtime import PredictionRuntime
+from workers.schedule import follow_calendar
 from workers.scorers import Scorers
 
 
@@ -31,6 +32,8 @@ async def work(settings: settings_module.Settings) -> None:
         tasks = [
             asyncio.create_task(runtime.run(), name="predictions"),
             asyncio.create_task(RunWorker(app).run(), name="runs"),
+            asyncio.create_task(follow_calendar(app), name="schedule"),
+            asyncio.create_task(app.relay.run(), name="relay"),
         ]
         announce_ready(page.port)
         await stop.wait()

@@ -13,14 +13,13 @@ from server.benchmarks.publish import publish
 from server.benchmarks.release import decide
 from server.benchmarks.releases import store
 from server.db.engines import DbRole
+from server.events.model import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from server.app import App
     from server.benchmarks.model import Release
-    from server.db import Tx
-    from server.events.model import Event
     from server.schedule.model import Claim
 
     Progress = Callable[[float, str], None]
@@ -51,13 +50,8 @@ async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mappi
         release = await _private(app, release)
     progress(0.9, "publishing")
     async with app.db.platform(DbRole.BENCHMARK) as tx:
-        made = await publish(tx, release, release_id, before, tell_everybody)
+        made = await publish(tx, release, release_id, before, Cause(str(claim.run_id), claim.traceparent))
     return {"counts": made.totals}
-
-
-async def tell_everybody(tx: Tx, event: Event) -> None:
-    """Write an event of the platform for every organization: the one place to hand it to the shared outbox."""
-    del tx, event
 
 
 async def _private(app: App, release: Release) -> Release:

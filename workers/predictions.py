@@ -24,10 +24,11 @@ from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
 from server.predictions.finish import finish_predictions
 from server.predictions.leases import store
-from server.predictions.model import Band, Contribution, Direction, JobFailure, JobState, TurnoverResult
+from server.predictions.model import JobFailure, JobState
 from server.queue import QueueUnavailable
 from server.telemetry import metrics, names
 from server.telemetry.tracing import span
+from workers.outcomes import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from server.app import App
     from server.db import Tx
     from server.identity import ModelId
-    from server.ml.scoring import Score, Scorer
     from server.predictions.model import FeatureValue, Lease, Outcome, Start
     from workers.scorers import Scorers
 
@@ -47,11 +47,7 @@ _MAX_DELAY_SECONDS = 30.0
 _FIRST_DELAY_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
-LIKELIER = 0.5
-"""From this probability on, an outcome is the likelier of the two."""
-
 _INPUT_LOST = JobFailure(Reason.INPUT_LOST, "the input was gone before the job ran; request the prediction again")
-_MISMATCH = JobFailure(Reason.INPUT_SCHEMA_MISMATCH, "the input does not fit the model version of the job")
 Features: TypeAlias = "Mapping[str, FeatureValue]"
 
 _log = structlog.get_logger(__name__)
@@ -89,17 +85,17 @@ class PredictionWorker:
                 await self._retry(leases)
 
     async def _settle(self, leases: Sequence[Lease]) -> None:
-        outcomes = await self._compute(leases)
+        computed = await self._compute(leases)
         await failpoints.passing("worker.computed")
 
         async def finish(tx: Tx) -> Sequence[Lease]:
-            mine = await finish_predictions(tx, outcomes)
+            mine = await finish_predictions(tx, computed)
             await failpoints.passing("worker.finished_before_commit")
             return mine
 
         mine = await self._write(finish)
         await failpoints.passing("worker.finished")
-        await self._ended({lease: outcomes[lease] for lease in mine})
+        await self._ended({lease: computed[lease] for lease in mine})
 
     async def _write(self, act: Callable[[Tx], Awaitable[Sequence[Lease]]]) -> Sequence[Lease]:
         """Do `act` in a transaction; a database that is away is asked again for as long as a lease lasts.
@@ -119,37 +115,38 @@ class PredictionWorker:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _ended(self, outcomes: Mapping[Lease, Outcome]) -> None:
+    async def _ended(self, ends: Mapping[Lease, Outcome]) -> None:
         """Count the jobs that this worker ended, and drop their inputs."""
-        for lease, outcome in outcomes.items():
+        for lease, outcome in ends.items():
             state = JobState.FAILED if isinstance(outcome, JobFailure) else JobState.COMPLETED
             metrics.PREDICTIONS_ENDED.labels(lease.model_type, state).inc()
         with contextlib.suppress(QueueUnavailable):
-            await asyncio.gather(*(self.app.inputs.forget(lease.org, lease.job_id, lease.generation) for lease in outcomes))
+            await asyncio.gather(*(self.app.inputs.forget(lease.org, lease.job_id, lease.generation) for lease in ends))
         await failpoints.passing("worker.input_forgotten")
 
     async def _compute(self, leases: Sequence[Lease]) -> Mapping[Lease, Outcome]:
         """Return the result of each job, or why there will never be one."""
         inputs = await asyncio.gather(*(self.app.inputs.get(lease.org, lease.job_id, lease.generation) for lease in leases))
         await failpoints.passing("worker.input_read")
-        outcomes: dict[Lease, Outcome] = {}
+        found: dict[Lease, Outcome] = {}
         models: defaultdict[ModelId, dict[Lease, Features]] = defaultdict(dict)
         for lease, features in zip(leases, inputs, strict=True):
             if features is None:
-                outcomes[lease] = _INPUT_LOST
+                found[lease] = _INPUT_LOST
             else:
                 models[lease.model_id][lease] = features
         for model_id, rows in models.items():
-            outcomes |= await self._score(model_id, rows)
-        return outcomes
+            found |= await self._score(model_id, rows)
+        return found
 
     async def _score(self, model_id: ModelId, rows: Mapping[Lease, Features]) -> Mapping[Lease, Outcome]:
+        model_type = next(iter(rows)).model_type
         try:
-            scorer = await self.scorers.get(model_id)
+            loaded = await self.scorers.get(model_id, model_type)
         except AnalyticsError as error:
             return dict.fromkeys(rows, JobFailure(error.reason, error.message))
-        with metrics.PREDICTION_RUN_SECONDS.labels(next(iter(rows)).model_type).time():
-            return dict(zip(rows, await asyncio.to_thread(_outcomes, scorer, list(rows.values())), strict=True))
+        with metrics.PREDICTION_RUN_SECONDS.labels(model_type).time():
+            return dict(zip(rows, await asyncio.to_thread(outcomes, loaded, model_type, list(rows.values())), strict=True))
 
     async def _retry(self, leases: Sequence[Lease]) -> None:
         """Hand jobs back after a passing failure; those that failed often enough end."""
@@ -206,31 +203,3 @@ def _traced(lease: Lease) -> AbstractContextManager[Span]:
 
 def _exhausted(lease: Lease) -> JobFailure:
     return JobFailure(Reason.RETRIES_EXHAUSTED, f"{lease.failures + 1} runs failed for a passing reason; request it again")
-
-
-def _outcomes(scorer: Scorer, rows: Sequence[Features]) -> Sequence[Outcome]:
-    """Score rows together, and one by one where one of them does not fit: it takes no other along."""
-    try:
-        return [turnover_result(score) for score in scorer.scores(rows)]
-    except ValueError:
-        # The text of the error could hold a value of the input; the reason is enough.
-        return [_MISMATCH] if len(rows) == 1 else [_outcomes(scorer, [row])[0] for row in rows]
-
-
-def turnover_result(score: Score) -> TurnoverResult:
-    """Return what is stored of a score."""
-    return TurnoverResult(
-        score=score.probability,
-        predicted_to_leave=score.probability >= LIKELIER,
-        confidence=score.confidence,
-        contributions=tuple(
-            Contribution(
-                item.feature,
-                Direction(item.direction.name),
-                item.value,
-                Band(item.band.name),
-            )
-            for item in score.contributions
-        ),
-        model_was_drifting=False,
-    )

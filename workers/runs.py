@@ -1,4 +1,4 @@
-"""Take queued runs one at a time, keep their lease, and end them."""
+"""Take queued runs, a few at a time, keep their lease, and end them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
 from server.queue.bell import wait
 from server.schedule import store
-from server.schedule.model import QUEUED_TOPIC, RunState
+from server.schedule.calendar import WEEKLY_RETRAINING
+from server.schedule.model import QUEUED_TOPIC, LeaseLost, RunState
 from server.telemetry import metrics, names
 from server.telemetry.tracing import span
-from server.training.model import TRAIN, WEEKLY_RETRAINING
+from server.training.model import TRAIN
 from workers.benchmarks import update_benchmarks
 from workers.retraining import retrain_all
 from workers.training import train_shared_model
@@ -39,15 +40,11 @@ JOBS: Mapping[str, JobFunction] = {
     WEEKLY_RETRAINING: retrain_all,
     MONTHLY_BENCHMARKS: update_benchmarks,
 }
-"""Every job that can be run, by name."""
+"""Every job that can be run, by name; runs of others are left to workers that know them."""
 
 _IDLE_SECONDS = 1.0
 _REPORT_SECONDS = 0.5
 _log = structlog.get_logger(__name__)
-
-
-class LeaseLost(Exception):
-    """Another worker has the run by now."""
 
 
 @dataclass(slots=True)
@@ -67,18 +64,23 @@ class _Progress:
 
 @dataclass(frozen=True, slots=True)
 class RunWorker:
-    """Runs background jobs, one at a time."""
+    """Runs background jobs, `ANALYTICS_RUN_CONCURRENCY` at a time: a long one does not hold up a short one."""
 
     app: App
 
     async def run(self) -> None:
         """Take runs until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.app.settings.run_concurrency):
+                group.create_task(self._lane())
+
+    async def _lane(self) -> None:
         with self.app.bell.waiting(QUEUED_TOPIC) as rung:
             while True:
                 try:
                     async with self.app.db.platform() as tx:
                         await store.bury_abandoned(tx)
-                        claim = await store.claim(tx, uuid4(), self._hold)
+                        claim = await store.claim(tx, uuid4(), self._hold, JOBS.keys())
                     if claim is not None:
                         await self._execute(claim)
                         continue

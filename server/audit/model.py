@@ -15,11 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whose act it is: known at the edge and handed to every use case that audits."""
+    """Whose act it is: known at the edge and handed to every use case that audits.
+
+    An act that an event asked for has the event's own correlation id, if it has one, and its id as what caused it; the audit
+    log keeps the request.
+    """
 
     org: OrgId
     actor: UserId
     request_id: RequestId
+    correlation_id: str = ""
+    causation_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from server.ctl.employee_rows import PROBLEMS_KEPT
-from server.ctl.mapping import OUTCOME_FIELD
+from server.ctl.fact_rows import PROBLEMS_KEPT
 from server.ctl.render import note, print_table, say
 
 if TYPE_CHECKING:
     from server.ctl.csv_rows import Problem
-    from server.ctl.employee_rows import Checked
+    from server.ctl.fact_rows import Checked
     from server.ctl.ingest import Outcome
     from server.ctl.mapping import Plan
 
@@ -43,7 +42,7 @@ def print_plan(plan: Plan) -> None:
     if plan.ignored:
         print_table("Ignored columns", ["column", "reason"], plan.ignored)
     if not plan.has_outcome:
-        note(f"No column is mapped to {OUTCOME_FIELD}: models cannot learn from these rows.")
+        note(f"No column is mapped to {plan.kind.outcome}: models cannot learn from these rows.")
 
 
 def print_report(report: Report) -> None:

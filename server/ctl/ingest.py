@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from server.ctl.connection import Connection
-    from server.ctl.employee_rows import PackedBatch
+    from server.ctl.fact_rows import PackedBatch
 
 # Deadline of a stream: a minute, and a second for every 500 rows, a tenth of what a small server writes.
 _BASE_SECONDS, _ROWS_PER_SECOND = 60.0, 500
@@ -58,7 +58,7 @@ def outcome(response: IngestFactsResponse, batches: Sequence[PackedBatch]) -> Ou
     problems: list[Problem] = []
     for result in response.batches:
         lines = batches[result.batch].lines
-        problems += [Problem(lines[error.row], error.field.removeprefix("attributes."), error.description) for error in result.errors]
+        problems += [Problem(lines[error.row], error.field.rpartition(".")[2], error.description) for error in result.errors]
     return Outcome(
         inserted=sum(result.inserted for result in response.batches),
         updated=sum(result.updated for result in response.batches),

@@ -7,8 +7,9 @@ import typer
 from server.ctl import (
     benchmarks,
     demo,
+    events,
     facts,
-    import_employees,
+    import_facts,
     insights,
     jobs,
     login,
@@ -16,6 +17,7 @@ from server.ctl import (
     predict,
     queue,
     runs,
+    schedule,
     tenant,
     train,
 )
@@ -24,7 +26,7 @@ from server.ctl.program import CtlGroup
 
 _HELP = f"""Client of the analytics service.
 
-Tenant commands use the stored token of profile `tenant`, commands about the platform (train, run, runs, info, queue)
+Tenant commands use the stored token of profile `tenant`, commands about the platform (train, run, runs, schedule, info, queue)
 that of profile `operator`. Global options may stand anywhere on the line.
 
 Configuration: the file $ANALYTICSCTL_CONFIG, else $ANALYTICS_DATA_DIR/analyticsctl.json (.data by default), else
@@ -57,9 +59,7 @@ def root(  # noqa: PLR0913 - one argument per global option
     ctx.obj = Options(address, profile, token, ca, timeout)
 
 
-imports = typer.Typer(no_args_is_help=True, help="Load facts from files.")
-imports.command("employees")(import_employees.employees)
-app.add_typer(imports, name="import")
+app.add_typer(import_facts.app, name="import")
 app.command("train")(train.train)
 app.command("benchmarks")(benchmarks.benchmarks)
 app.command("models")(models.models)
@@ -70,12 +70,14 @@ app.command("cancel")(jobs.cancel)
 app.command("watch")(jobs.watch)
 app.command("runs")(runs.runs)
 app.command("run")(runs.run)
+app.add_typer(schedule.app, name="schedule")
 app.command("info")(runs.info)
 app.command("queue")(queue.queue)
 app.add_typer(insights.app, name="insights")
 app.add_typer(facts.app, name="facts")
 app.add_typer(tenant.profile_app, name="profile")
 app.add_typer(tenant.switches_app, name="switches")
+app.add_typer(events.app, name="events")
 app.command("audit")(tenant.audit)
 app.command("login")(login.login)
 app.command("demo")(demo.demo)

@@ -1,4 +1,4 @@
-"""Which column of a file fills which field of an employee, by what the person said and by the names of the columns.
+"""Which column of a file fills which field of a fact, by what the person said and by the names of the columns.
 
 What always holds: protected attributes are never taken, neither as a field nor as the column behind one; a column is
 used for one field, and every column is either used or listed as ignored with a reason.
@@ -11,14 +11,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from server.ctl.fact_fields import ATTRIBUTE_FIELDS
 from server.ctl.failures import BadInput
-from server.ctl.values import ATTRIBUTE_FIELDS, EMPLOYEE_FIELDS, FieldSpec, Unreadable, Value, normalized, read, shown
+from server.ctl.values import FieldSpec, Unreadable, Value, normalized, read, shown
 
 if TYPE_CHECKING:
     import datetime
     from collections.abc import Mapping, Sequence
 
-KEY_FIELD, DATE_FIELD, OUTCOME_FIELD = "employee_key", "as_of", "left_within_year"
+    from server.ctl.fact_files import FactFile
 
 # Names of protected attributes, normalized. They may not become features, so the import takes none of them.
 PROTECTED = frozenset(
@@ -27,6 +28,8 @@ PROTECTED = frozenset(
         "agegroup",
         "gender",
         "sex",
+        "female",
+        "male",
         "maritalstatus",
         "married",
         "race",
@@ -46,21 +49,12 @@ PROTECTED = frozenset(
         "birthyear",
         "over18",
         "over40",
+        "seniorcitizen",
         "veteranstatus",
     ]
 )
 _PROTECTED_REASON = "a protected attribute; those are never features, and this import takes none"
 
-# Usual names of columns in exports of HR systems, normalized, whose meaning leaves no doubt.
-_OTHER_NAMES: Mapping[str, str] = {
-    "education": "education_level",
-    "numcompaniesworked": "companies_worked",
-    "percentsalaryhike": "salary_hike_percent",
-    "trainingtimeslastyear": "trainings_last_year",
-    "yearssincelastpromotion": "years_since_promotion",
-    "yearswithcurrmanager": "years_with_manager",
-    "yearswithcurrentmanager": "years_with_manager",
-}
 _TRANSLATION = re.compile(r"(?P<column>.*):(?P<pairs>[^:=,]*=[^=,]*(,[^:=,]*=[^=,]*)*)", re.DOTALL)
 
 
@@ -87,16 +81,20 @@ class ConstantRule:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How each row of a file becomes an employee; `ignored` holds (column, reason)."""
+    """How each row of a file becomes a fact; `ignored` holds (column, reason)."""
 
+    kind: FactFile
     columns: tuple[ColumnRule, ...]
     constants: tuple[ConstantRule, ...]
     ignored: tuple[tuple[str, str], ...]
 
     @property
     def has_outcome(self) -> bool:
-        """Whether the rows can say who left, which training needs."""
-        return OUTCOME_FIELD in {*(rule.spec.name for rule in self.columns), *(rule.spec.name for rule in self.constants)}
+        """Whether the rows can say how it went, which training needs; true of facts that nothing learns from."""
+        return not self.kind.outcome or self.kind.outcome in {
+            *(rule.spec.name for rule in self.columns),
+            *(rule.spec.name for rule in self.constants),
+        }
 
 
 def last_month_end(today: datetime.date) -> datetime.date:
@@ -104,7 +102,8 @@ def last_month_end(today: datetime.date) -> datetime.date:
     return today.replace(day=1) - today.resolution
 
 
-def plan(
+def plan(  # noqa: PLR0913 - one argument per option
+    kind: FactFile,
     header: Sequence[str],
     *,
     maps: Sequence[str] = (),
@@ -115,19 +114,20 @@ def plan(
     """Match the columns of a header with the fields.
 
     Args:
+        kind: what the rows are.
         header: names of the columns, in order.
         maps: `FIELD=COLUMN` or `FIELD=COLUMN:text=value,text=value`.
         constants: `FIELD=VALUE`.
         ignore: columns to leave out although their names fit.
-        today: date behind the default of `as_of`, the end of the month before.
+        today: date behind a date that is the end of the month before by default.
 
     Raises:
         BadInput: a rule names an unknown field or column or a protected attribute, two rules want the same field, or
-            nothing says what identifies an employee.
+            nothing fills a field that every row needs.
 
     """
-    fixed = {rule.spec.name: rule for rule in map(_constant, _once(constants, "--set"))}
-    given = {rule.spec.name: rule for rule in (_column_rule(text, header) for text in _once(maps, "--map"))}
+    fixed = {rule.spec.name: rule for rule in (_constant(item, kind) for item in _once(constants, "--set"))}
+    given = {rule.spec.name: rule for rule in (_column_rule(item, header, kind) for item in _once(maps, "--map"))}
     for name in sorted(fixed.keys() & given.keys()):
         msg = f"{name} is given by both --map and --set"
         raise BadInput(msg)
@@ -138,14 +138,15 @@ def plan(
         if other is not rule:
             msg = f"column {shown(rule.column)} is mapped to two fields, {other.spec.name} and {rule.spec.name}"
             raise BadInput(msg)
-    matched = _by_name(header, taken=fixed.keys() | given.keys(), skip=left_out | used.keys())
+    matched = _by_name(header, kind, taken=fixed.keys() | given.keys(), skip=left_out | used.keys())
     used |= {rule.index: rule for rule in matched}
-    if DATE_FIELD not in fixed and all(rule.spec.name != DATE_FIELD for rule in used.values()):
+    filled = fixed.keys() | {rule.spec.name for rule in used.values()}
+    if kind.month_end and kind.month_end not in filled:
         date = last_month_end(today)
-        fixed[DATE_FIELD] = ConstantRule(EMPLOYEE_FIELDS[DATE_FIELD], date, date.isoformat(), "default: end of last month")
-    _require(used)
+        fixed[kind.month_end] = ConstantRule(kind.fields[kind.month_end], date, date.isoformat(), "default: end of last month")
+    _require(kind, filled | fixed.keys())
     ignored = tuple((name, _why_ignored(name, index in left_out)) for index, name in enumerate(header) if index not in used)
-    return Plan(tuple(used[index] for index in sorted(used)), tuple(fixed.values()), ignored)
+    return Plan(kind, tuple(used[index] for index in sorted(used)), tuple(fixed.values()), ignored)
 
 
 def _once(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
@@ -170,10 +171,10 @@ def attribute_field(name: str) -> FieldSpec:
         BadInput: there is none, or it is a protected attribute.
 
     """
-    return _field(name, ATTRIBUTE_FIELDS)
+    return _field(name, ATTRIBUTE_FIELDS, "an employee")
 
 
-def _field(name: str, fields: Mapping[str, FieldSpec] = EMPLOYEE_FIELDS) -> FieldSpec:
+def _field(name: str, fields: Mapping[str, FieldSpec], noun: str) -> FieldSpec:
     spec = fields.get(name) or fields.get(name.lower().replace("-", "_"))
     if spec is not None:
         return spec
@@ -182,15 +183,16 @@ def _field(name: str, fields: Mapping[str, FieldSpec] = EMPLOYEE_FIELDS) -> Fiel
         raise BadInput(msg)
     close = difflib.get_close_matches(name.lower(), fields, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"the fields are {', '.join(fields)}"
-    msg = f"{shown(name)} is no field of an employee"
+    msg = f"{shown(name)} is no field of {noun}"
     raise BadInput(msg, hint)
 
 
-def _constant(item: tuple[str, str]) -> ConstantRule:
+def _constant(item: tuple[str, str], kind: FactFile) -> ConstantRule:
     name, text = item
-    spec = _field(name)
-    if spec.name == KEY_FIELD:
-        msg = f"{KEY_FIELD} tells employees apart, so it cannot be the same in every row; use --map {KEY_FIELD}=COLUMN"
+    spec = _field(name, kind.fields, kind.noun)
+    identity, subjects = kind.identity
+    if spec.name == identity:
+        msg = f"{identity} tells {subjects} apart, so it cannot be the same in every row; use --map {identity}=COLUMN"
         raise BadInput(msg)
     try:
         value = read(spec, text)
@@ -203,9 +205,9 @@ def _constant(item: tuple[str, str]) -> ConstantRule:
     return ConstantRule(spec, value, text.strip(), "--set")
 
 
-def _column_rule(item: tuple[str, str], header: Sequence[str]) -> ColumnRule:
+def _column_rule(item: tuple[str, str], header: Sequence[str], kind: FactFile) -> ColumnRule:
     name, target = item
-    spec, pairs = _field(name), ""
+    spec, pairs = _field(name, kind.fields, kind.noun), ""
     match = _TRANSLATION.fullmatch(target)
     # A column may itself be called `a:b=c`, so the whole text is tried first.
     if target not in header and match is not None:
@@ -242,9 +244,9 @@ def _find(header: Sequence[str], column: str, option: str) -> int:
     raise BadInput(msg, hint)
 
 
-def _by_name(header: Sequence[str], *, taken: set[str], skip: set[int]) -> list[ColumnRule]:
-    by_word = {normalized(name): (name, "same name") for name in EMPLOYEE_FIELDS}
-    by_word |= {word: (name, "usual name") for word, name in _OTHER_NAMES.items()}
+def _by_name(header: Sequence[str], kind: FactFile, *, taken: set[str], skip: set[int]) -> list[ColumnRule]:
+    by_word = {normalized(name): (name, "same name") for name in kind.fields}
+    by_word |= {word: (name, "usual name") for word, name in kind.other_names.items()}
     found: dict[str, ColumnRule] = {}
     for index, column in enumerate(header):
         name, origin = by_word.get(normalized(column), ("", ""))
@@ -255,18 +257,22 @@ def _by_name(header: Sequence[str], *, taken: set[str], skip: set[int]) -> list[
             msg = f"columns {shown(other.column)} and {shown(column)} both fit {name}; say which one by --map {name}=COLUMN"
             raise BadInput(msg)
         if other is None or origin == "same name":
-            found[name] = ColumnRule(EMPLOYEE_FIELDS[name], column, index, origin)
+            found[name] = ColumnRule(kind.fields[name], column, index, origin)
     return list(found.values())
 
 
-def _require(used: Mapping[int, ColumnRule]) -> None:
-    names = {rule.spec.name for rule in used.values()}
-    if KEY_FIELD not in names:
-        msg = f"no column is mapped to {KEY_FIELD}, which tells employees apart"
-        raise BadInput(msg, f"say which one by --map {KEY_FIELD}=COLUMN")
-    if not any(rule.spec.is_attribute for rule in used.values()):
-        msg = "no column is mapped to an attribute of the employee"
-        raise BadInput(msg, f"map some by --map FIELD=COLUMN; the fields are {', '.join(EMPLOYEE_FIELDS)}")
+def _require(kind: FactFile, filled: set[str]) -> None:
+    identity, subjects = kind.identity
+    for spec in kind.fields.values():
+        if spec.required and spec.name not in filled:
+            why = f"which tells {subjects} apart" if spec.name == identity else "which every row needs"
+            constant = "" if spec.name == identity else f", or --set {spec.name}=VALUE when it is the same in every row"
+            msg = f"no column is mapped to {spec.name}, {why}"
+            raise BadInput(msg, f"say which one by --map {spec.name}=COLUMN{constant}")
+    names, words = kind.one_of
+    if names and not names & filled:
+        msg = f"no column is mapped to {words}"
+        raise BadInput(msg, f"map some by --map FIELD=COLUMN; the fields are {', '.join(kind.fields)}")
 
 
 def _why_ignored(column: str, left_out: bool) -> str:  # noqa: FBT001 - private, one caller

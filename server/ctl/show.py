@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analytics.admin.v1.operations_service_pb2 import JobRun, JobRunState
+from analytics.admin.v1.operations_service_pb2 import JobRun, JobRunOutcome, JobRunState
 from analytics.v1.models_pb2 import Model, ModelState, ModelType
 from analytics.v1.predictions_pb2 import (
     Contribution,
@@ -51,9 +51,7 @@ def run_state(run: JobRun) -> str:
 
 def run_name(run: JobRun) -> str:
     """What a run does: `train turnover_prediction`."""
-    if run.HasField("train"):
-        return f"train {named(ModelType.DESCRIPTOR, run.train.model_type)}"
-    return run.WhichOneof("job") or "unknown job"
+    return f"train {named(ModelType.DESCRIPTOR, run.train.model_type)}" if run.HasField("train") else run.kind or "unknown job"
 
 
 def print_job(job: PredictionJob) -> None:
@@ -116,18 +114,48 @@ def print_run(run: JobRun) -> None:
         ("job", run_name(run)),
         ("state", run_state(run)),
         ("progress", f"{run.progress:.0%} {run.message}".strip()),
+        ("scheduled for", when(run.scheduled_for)),
         ("created", when(run.create_time)),
         ("started", when(run.start_time)),
         ("ended", when(run.complete_time)),
+        ("organizations", organizations(run)),
     ]
     print_facts("", facts)
-    if run.HasField("train_result"):
-        print_model(run.train_result.model, organizations=run.train_result.organizations)
+    if run.organizations.reasons:
+        rows = [(outcome(each.outcome), each.reason, each.organizations) for each in run.organizations.reasons]
+        print_table("Organizations skipped and failed", ["outcome", "reason", "organizations #"], rows)
+    _print_result(run)
     if run.HasField("error"):
         print_error(run.error)
 
 
-def print_model(model: Model, *, organizations: int) -> None:
+def organizations(run: JobRun) -> str:
+    """How far a run is with the organizations; empty when it does not go through them."""
+    if not run.HasField("organizations"):
+        return ""
+    found = run.organizations
+    return f"{found.done} done, {found.skipped} skipped, {found.failed} failed of {found.total}"
+
+
+def outcome(number: JobRunOutcome.ValueType) -> str:
+    """What a run came to for an organization, in capitals as in the contract."""
+    return named(JobRunOutcome.DESCRIPTOR, number).upper()
+
+
+def _print_result(run: JobRun) -> None:
+    counts = dict(run.daily_metrics_result.counts) or dict(run.monthly_benchmarks_result.counts)
+    if counts:
+        print_facts("Result", sorted(counts.items()))
+    for each in run.weekly_retraining_result.types:
+        if each.HasField("model"):
+            print_model(each.model)
+        if not each.activated:
+            note(f"{named(ModelType.DESCRIPTOR, each.model_type)} was not activated: {each.reason}")
+    if run.HasField("train_result"):
+        print_model(run.train_result.model, organizations=run.train_result.organizations)
+
+
+def print_model(model: Model, *, organizations: int | None = None) -> None:
     """Show a trained version with its metrics."""
     facts: list[tuple[str, object]] = [
         ("version", f"{model.version} ({named(ModelState.DESCRIPTOR, model.state).upper()})"),

@@ -152,7 +152,7 @@ def _switch(name: str) -> str:
 
 def _on(name: str, text: str) -> bool:
     try:
-        value = read(FieldSpec(name, FieldKind.FLAG, is_attribute=False), text)
+        value = read(FieldSpec(name, FieldKind.FLAG), text)
     except Unreadable as error:
         msg = f"{name}: {error}"
         raise BadInput(msg) from None

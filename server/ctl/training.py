@@ -1,4 +1,4 @@
-"""Starting a training and following a run; shared by `train`, `run` and `demo`."""
+"""Starting a run and following it to its end; shared by `train`, `run`, `schedule` and `demo`."""
 
 from __future__ import annotations
 
@@ -52,8 +52,13 @@ def begin(connection: Connection, kind: ModelType.ValueType, *, attach: bool) ->
         Refused: the server refused, also because a run exists and `attach` is off.
 
     """
+    return begin_run(connection, RunJobRequest(train=TrainJob(model_type=kind)), attach=attach)
+
+
+def begin_run(connection: Connection, request: RunJobRequest, *, attach: bool) -> JobRun:
+    """Start a run of any job; as `begin`."""
     stub = OperationsServiceStub(connection.channel)
-    request = RunJobRequest(train=TrainJob(model_type=kind), request_id=str(uuid.uuid4()))
+    request.request_id = str(uuid.uuid4())
     try:
         return connection.unary(stub.RunJob, request).run
     except Refused as failure:

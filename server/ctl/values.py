@@ -1,7 +1,6 @@
-"""Text typed by people -> values of the contract's fields, by the types the protos state.
+"""Text typed by people -> values of the contract's fields.
 
-What always holds: the fields come from the descriptors, so a field added to the contract is known here at once; a text
-that cannot be read raises `Unreadable` with what is allowed, and never becomes a wrong value.
+What always holds: a text that cannot be read raises `Unreadable` with what is allowed, and never becomes a wrong value.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ import datetime
 import math
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
-from analytics.v1.employees_pb2 import Employee, EmployeeAttributes
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from google.protobuf.descriptor import EnumDescriptor
 
 Value: TypeAlias = str | float | int | bool | datetime.date
 
@@ -26,6 +25,8 @@ _TRUE = frozenset({"yes", "y", "true", "t", "1", "on"})
 _FALSE = frozenset({"no", "n", "false", "f", "0", "off"})
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
+_MONTH = re.compile(r"(\d{4})-(\d{2})(-\d{2})?", re.ASCII)
+_DIGITS, _DECIMALS = 15, 4
 _INT32 = 2**31
 _FIRST_YEAR, _LAST_YEAR = 1950, 2100
 _SHOWN = 40
@@ -51,19 +52,24 @@ class FieldKind(Enum):
     FLAG = "yes or no"
     CHOICE = "choice"
     DATE = "date"
+    MONTH = "month"
+    AMOUNT = "decimal number"
+    SIGNED_AMOUNT = "decimal number, also negative"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSpec:
     """One field a person can give.
 
-    `is_attribute` tells EmployeeAttributes from Employee; `choices` maps each normalized spelling to the enum number;
-    `labels` are the spellings that are offered in messages.
+    `inside` is the message in the row that has the field, for example `attributes`; empty for the row itself. `choices`
+    maps each normalized spelling to the enum number; `labels` are the spellings that are offered in messages. A row
+    without a value of a `required` field is bad.
     """
 
     name: str
     kind: FieldKind
-    is_attribute: bool
+    inside: str = ""
+    required: bool = False
     choices: Mapping[str, int] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
 
@@ -140,19 +146,45 @@ def read(spec: FieldSpec, text: str) -> Value | None:  # noqa: PLR0911 - one ret
         return _flag(text, lowered)
     if spec.kind is FieldKind.CHOICE:
         return _choice(spec, text)
-    return _date(text)
+    if spec.kind in (FieldKind.AMOUNT, FieldKind.SIGNED_AMOUNT):
+        return _amount(text, signed=spec.kind is FieldKind.SIGNED_AMOUNT)
+    return _month(text) if spec.kind is FieldKind.MONTH else _date(text)
 
 
 def _number(text: str) -> float:
-    if not _NUMBER.fullmatch(text):
-        advice = "; write it without thousands separators and with a decimal point" if "," in text else ""
-        msg = f"{shown(text)} is not a number{advice}"
-        raise Unreadable(msg)
-    value = float(text)
+    value = float(_plain(text))
     if not math.isfinite(value):
         msg = f"{shown(text)} is too large"
         raise Unreadable(msg)
     return value
+
+
+def _plain(text: str) -> str:
+    if not _NUMBER.fullmatch(text):
+        advice = "; write it without thousands separators and with a decimal point" if "," in text else ""
+        msg = f"{shown(text)} is not a number{advice}"
+        raise Unreadable(msg)
+    return text
+
+
+def _amount(text: str, *, signed: bool) -> str:
+    """The contract's own writing of a decimal number; nothing is rounded, for a wrong cent is a wrong value."""
+    value = Decimal(_plain(text))
+    if not value:
+        return "0"
+    if value < 0 and not signed:
+        msg = f"{shown(text)} is negative"
+        raise Unreadable(msg)
+    # Looked at before it is written out: 1e999999 would take a million digits.
+    if value.adjusted() >= _DIGITS:
+        msg = f"{shown(text)} has more than {_DIGITS} digits before the point"
+        raise Unreadable(msg)
+    whole, _, decimals = ("" if value.adjusted() < -_DECIMALS else f"{value:f}").partition(".")
+    decimals = decimals.rstrip("0")
+    if len(decimals) > _DECIMALS or not whole:
+        msg = f"{shown(text)} has more than {_DECIMALS} digits after the point"
+        raise Unreadable(msg)
+    return f"{whole}.{decimals}" if decimals else whole
 
 
 def _integer(text: str) -> int:
@@ -188,8 +220,21 @@ def _date(text: str) -> datetime.date:
     if match is None:
         msg = f"{shown(text)} is not a date of the form 2026-01-31"
         raise Unreadable(msg)
+    return _calendar(text, int(match[1]), int(match[2]), int(match[3]))
+
+
+def _month(text: str) -> datetime.date:
+    """The first day of the month of `2026-01` or of a day in it."""
+    match = _MONTH.fullmatch(text)
+    if match is None:
+        msg = f"{shown(text)} is not a month of the form 2026-01, nor a day in it"
+        raise Unreadable(msg)
+    return (_date(text) if match[3] else _calendar(text, int(match[1]), int(match[2]), 1)).replace(day=1)
+
+
+def _calendar(text: str, year: int, month: int, day: int) -> datetime.date:
     try:
-        value = datetime.date(int(match[1]), int(match[2]), int(match[3]))
+        value = datetime.date(year, month, day)
     except ValueError:
         msg = f"{shown(text)} is not in the calendar"
         raise Unreadable(msg) from None
@@ -197,32 +242,3 @@ def _date(text: str) -> datetime.date:
         msg = f"{shown(text)} is not between {_FIRST_YEAR}-01-01 and {_LAST_YEAR}-12-31"
         raise Unreadable(msg)
     return value
-
-
-def _spec(descriptor: FieldDescriptor, *, is_attribute: bool) -> FieldSpec:
-    kinds = {
-        FieldDescriptor.TYPE_STRING: FieldKind.TEXT,
-        FieldDescriptor.TYPE_DOUBLE: FieldKind.NUMBER,
-        FieldDescriptor.TYPE_INT32: FieldKind.INTEGER,
-        FieldDescriptor.TYPE_BOOL: FieldKind.FLAG,
-        FieldDescriptor.TYPE_ENUM: FieldKind.CHOICE,
-        FieldDescriptor.TYPE_MESSAGE: FieldKind.DATE,
-    }
-    kind, enum = kinds[descriptor.type], descriptor.enum_type
-    if enum is None:
-        return FieldSpec(descriptor.name, kind, is_attribute)
-    labels = tuple(name for value, name in sorted(short_names(enum).items()) if value != 0)
-    return FieldSpec(descriptor.name, kind, is_attribute, spellings(enum), labels)
-
-
-ATTRIBUTE_FIELDS: Mapping[str, FieldSpec] = {
-    descriptor.name: _spec(descriptor, is_attribute=True) for descriptor in EmployeeAttributes.DESCRIPTOR.fields
-}
-EMPLOYEE_FIELDS: Mapping[str, FieldSpec] = {
-    **{
-        descriptor.name: _spec(descriptor, is_attribute=False)
-        for descriptor in Employee.DESCRIPTOR.fields
-        if descriptor.name != "attributes"
-    },
-    **ATTRIBUTE_FIELDS,
-}

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _SET_TENANT = text("SELECT set_config('app.org_id', :org, true)")
 _TRAINER_POOL_SIZE = 2
 _BENCHMARK_POOL_SIZE = 2
+_RELAY_POOL_SIZE = 2
 _ROLLBACK_SECONDS = 1.0
 
 
@@ -50,6 +51,8 @@ class Database:
             DbRole.TRAINER: Pool(role_url(settings, DbRole.TRAINER), _TRAINER_POOL_SIZE, statement_seconds=None),
             # It reads the values of all organizations in one statement.
             DbRole.BENCHMARK: Pool(role_url(settings, DbRole.BENCHMARK), _BENCHMARK_POOL_SIZE, statement_seconds=None),
+            # The relay, and the look at what it published.
+            DbRole.RELAY: Pool(role_url(settings, DbRole.RELAY), _RELAY_POOL_SIZE),
         }
 
     @asynccontextmanager
@@ -74,10 +77,10 @@ class Database:
             yield tx
         await self._ring_all(tx)
 
-    async def at_once(self, org: OrgId, statement: Executable, parameters: Parameters, wake: str = "") -> Sequence[Record]:
+    async def at_once(self, org: OrgId, statement: Executable, parameters: Parameters, *wake: str) -> Sequence[Record]:
         """Run a statement that sets its tenant itself (`server.db.tenant`) as a transaction of its own, in one round trip.
 
-        The topic `wake` is rung afterwards if the statement returned a row.
+        The topics `wake` are rung afterwards if the statement returned a row.
         """
         pool = self._pools[DbRole.APP]
         connection = await pool.take()
@@ -86,7 +89,7 @@ class Database:
         finally:
             pool.give_back(connection)
         if wake and rows:
-            await self._ring((wake,))
+            await self._ring(wake)
         return rows
 
     async def close(self) -> None:

@@ -18,6 +18,7 @@ class DbRole(StrEnum):
     DISPATCH = "dispatch"
     TRAINER = "trainer"
     BENCHMARK = "benchmark"
+    RELAY = "relay"
 
 
 def role_url(settings: Settings, role: DbRole) -> URL:
@@ -27,6 +28,7 @@ def role_url(settings: Settings, role: DbRole) -> URL:
         DbRole.DISPATCH: settings.db_dispatch_password,
         DbRole.TRAINER: settings.db_trainer_password,
         DbRole.BENCHMARK: settings.db_benchmark_password,
+        DbRole.RELAY: settings.db_relay_password,
     }
     return async_url(settings.database_url).set(username=role.value, password=passwords[role].get_secret_value())
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from server.identity import Role
 
 TOKEN_HOURS = 12.0
+_FROM_THE_BEGINNING = frozenset({"owner", "app", "dispatch", "trainer", "secret_key", "place"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Passwords:
     dispatch: str
     trainer: str
     benchmark: str
+    relay: str
     secret_key: str
     place: str
 
@@ -88,6 +90,7 @@ def _drawn() -> Passwords:
         dispatch=secrets.token_urlsafe(24),
         trainer=secrets.token_urlsafe(24),
         benchmark=secrets.token_urlsafe(24),
+        relay=secrets.token_urlsafe(24),
         secret_key=base64.b64encode(secrets.token_bytes(32)).decode(),
         place=secrets.token_hex(6),
     )

@@ -52,6 +52,7 @@ def build_environment(data: DataFolder, passwords: Passwords, key: SigningKey, d
             "ANALYTICS_DB_DISPATCH_PASSWORD": passwords.dispatch,
             "ANALYTICS_DB_TRAINER_PASSWORD": passwords.trainer,
             "ANALYTICS_DB_BENCHMARK_PASSWORD": passwords.benchmark,
+            "ANALYTICS_DB_RELAY_PASSWORD": passwords.relay,
         }
         admin_url = postgres.admin_url
     # Neither the superuser's address nor what the user's own analyticsctl is set to concerns the children.

@@ -28,7 +28,7 @@ def run_beside_scratch(command: Sequence[str]) -> int:
         try:
             valkey = start_valkey(folder / "valkey")
             try:
-                roles = ("APP", "DISPATCH", "TRAINER", "BENCHMARK")
+                roles = ("APP", "DISPATCH", "TRAINER", "BENCHMARK", "RELAY")
                 passwords = {f"ANALYTICS_DB_{role}_PASSWORD": secrets.token_urlsafe(16) for role in roles}
                 environment = {
                     **os.environ,

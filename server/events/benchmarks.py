@@ -1,4 +1,4 @@
-"""What is told of benchmarks."""
+"""The event of benchmarks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkUpdated:
-    """A release of the benchmarks was published; it concerns every organization and names none."""
+    """A release of the benchmarks was published; it concerns every organization and names none.
+
+    Says how many cells show figures and how many are withheld.
+    """
 
     type: ClassVar[str] = "benchmark.updated"
     number: int
-    totals: Mapping[str, int]
+    cells_published: int
+    cells_withheld: int
 
     @property
     def subject(self) -> str:
@@ -28,5 +32,5 @@ class BenchmarkUpdated:
         return f"{self.type}/{self.number}"
 
     def payload(self) -> Mapping[str, object]:
-        """Return what is stored: how many cells show figures, and how many are withheld."""
-        return {"release": self.number, "cells_released": self.totals["cells_released"], "cells_withheld": self.totals["cells_withheld"]}
+        """Return what is stored."""
+        return {"release": self.number, "cells_published": self.cells_published, "cells_withheld": self.cells_withheld}

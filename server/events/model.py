@@ -8,8 +8,18 @@ from uuid import UUID, uuid5
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from server.identity import JobId, OrgId
+
+    # Plain JSON of our own making.
+    Json = Mapping[str, object]
+
+SOURCE = "analytics"
+"""Who tells the events that are written here."""
+
+OUTBOX_TOPIC = "outbox"
+"""Rings when an event was written."""
 
 _NAMESPACE = UUID("6f1c1c0e-4a53-5f0e-9b0a-2d7f3f0f5a10")
 
@@ -86,11 +96,48 @@ class PredictionCancelled(PredictionEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class AiProvenance:
+    """Where content that a language model made comes from; never the prompt itself."""
+
+    capability: str
+    model: str
+    version: str
+    prompt_hash: str
+    correlation_id: str
+    at: datetime
+    fact_references: tuple[str, ...] = ()
+
+    def to_json(self) -> Json:
+        """Return what is stored."""
+        return {
+            "capability": self.capability,
+            "model": self.model,
+            "version": self.version,
+            "prompt_hash": self.prompt_hash,
+            "correlation_id": self.correlation_id,
+            "time": self.at.isoformat(),
+            "fact_references": list(self.fact_references),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
-    """Where an event comes from: the request (or job) that made it, and the trace it belongs to."""
+    """Where an event comes from.
+
+    Args:
+        correlation_id: the request (or job) that made it.
+        traceparent: the trace it belongs to.
+        causation_id: id of the event that it follows from, a UUID; empty when it follows from none.
+        residency: region that its content must not leave; empty where nobody said.
+        provenance: of content that a language model made.
+
+    """
 
     correlation_id: str
     traceparent: str
+    causation_id: str = ""
+    residency: str = ""
+    provenance: AiProvenance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +147,35 @@ class Told:
     org: OrgId
     event: Event
     cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An event as readers get it; `payload` and `provenance` are plain JSON, perhaps of a newer release."""
+
+    sequence: int
+    event_id: UUID
+    type: str
+    subject: str
+    occurred_at: datetime
+    published_at: datetime
+    correlation_id: str
+    causation_id: str
+    traceparent: str
+    residency: str
+    provenance: Json | None
+    payload: Json
+
+
+def topic(org: OrgId) -> str:
+    """Name of the bell that rings when events of an organization were published."""
+    return f"events:{org}"
+
+
+def shared_event_id(event: Event) -> UUID:
+    """Return the id of an event of no organization: every organization's copy has it."""
+    # No organization has an empty id.
+    return uuid5(_NAMESPACE, f"/{event.identity}")
 
 
 def event_id(org: OrgId, event: Event) -> UUID:

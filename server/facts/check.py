@@ -29,15 +29,24 @@ CURRENCIES = frozenset(
 )
 """ISO 4217: the active codes of currencies and funds codes, without metals and test codes (list of January 2026)."""
 
+WITHDRAWN_CURRENCIES = frozenset(
+    ("ANG", "BGN", "BYR", "CUC", "EEK", "HRK", "LTL", "LVL", "MRO", "SLL", "STD", "VEF", "ZMK", "ZWL"),
+)
+"""Codes withdrawn since 2010: facts of those years were paid in them."""
+
+KNOWN = CURRENCIES | WITHDRAWN_CURRENCIES
+
 EXIT_AHEAD = timedelta(days=366)
 PAYROLL_AHEAD = timedelta(days=366)
 PLAN_AHEAD = timedelta(days=5 * 366)
 REVIEW_AHEAD = timedelta(days=31)
+TIME_ZONES = timedelta(days=1)
+"""How far the caller's day may be ahead of ours."""
 
 
 def problems(row: Fact, today: date) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with a row: field, and how to mend it."""
-    if isinstance(row, PayrollEntry | Contract | SpendEntry) and row.currency not in CURRENCIES:
+    if isinstance(row, PayrollEntry | Contract | SpendEntry) and row.currency not in KNOWN:
         yield "currency_code", "is no currency of ISO 4217; write for example EUR"
     if isinstance(row, EmployeeExit) and row.exit_date > today + EXIT_AHEAD:
         yield "exit_date", "lies more than a year ahead"
@@ -64,7 +73,7 @@ def _spend_problems(row: SpendEntry, today: date) -> Iterator[tuple[str, str]]:
         yield "period", "lies more than five years ahead"
     if row.amount is None and row.budget is None:
         yield "amount", "is missing, and so is budget; one of them is needed"
-    if row.amount is not None and row.period > today:
+    if row.amount is not None and row.period > today + TIME_ZONES:
         yield "amount", "is spent in a month that has not begun; a future month carries a budget only"
 
 

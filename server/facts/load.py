@@ -9,6 +9,7 @@ from server.audit.model import Act, Origin
 from server.errors import invalid_argument
 from server.facts import store
 from server.facts.tables import STORAGES
+from server.tenants import store as tenants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 async def load_facts(tx: Tx, origin: Origin, fact_set: FactSet, rows: Sequence[Fact]) -> Written:
     """Write checked rows of different natural keys; audited as one act."""
+    await tenants.remember(tx, origin.org)
     written = await store.upsert(tx, origin.org, fact_set, rows)
     details = {"inserted": str(written.inserted), "updated": str(written.updated), "unchanged": str(written.unchanged)}
     await audit.record(tx, origin, Act("facts.ingested", "fact_set", fact_set, details))
@@ -35,12 +37,12 @@ async def erase_facts(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure:
 
     """
     deleted = 0
+    scope = f"one {erasure.subject.name.lower()}" if erasure.subject else "everything"
+    # Also where there was nothing: an erasure that was asked for has to be provable.
     for each in _reached(fact_set, erasure):
         rows = await store.erase(tx, origin.org, each, erasure)
         deleted += rows
-        if rows or fact_set is not None:
-            details = {"scope": f"one {erasure.subject.name.lower()}" if erasure.subject else "everything", "rows": str(rows)}
-            await audit.record(tx, origin, Act("facts.deleted", "fact_set", each, details))
+        await audit.record(tx, origin, Act("facts.deleted", "fact_set", each, {"scope": scope, "rows": str(rows)}))
     return deleted
 
 

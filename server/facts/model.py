@@ -171,6 +171,42 @@ class PerformanceReview:
     attributes: Mapping[str, AttributeValue]
 
 
+@dataclass(frozen=True, slots=True)
+class KnownContract:
+    """What is stored of a contract before its outcome.
+
+    `attributes` hold `value` too; `first_start` is the start of the first stored contract with the same other side, None where
+    that is not named.
+    """
+
+    attributes: Mapping[str, AttributeValue]
+    start_date: date
+    end_date: date | None
+    first_start: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastReview:
+    """The latest review of an employee or team, how many there are, and the day it is."""
+
+    review_date: date
+    score: float
+    target: float | None
+    scale_max: float | None
+    reviews: int
+    today: date
+
+
+@dataclass(frozen=True, slots=True)
+class SpendMonth:
+    """What a unit spent and planned in a month; `amount` is absent for a month that has not ended."""
+
+    period: date
+    amount: float | None
+    budget: float | None
+    currencies: frozenset[str]
+
+
 Fact = Employee | EmployeeExit | PayrollEntry | Contract | SpendEntry | PerformanceReview
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ARRAY, Text, bindparam, delete, func, literal, select, text
 
-from server.facts.model import FactSummary, Written, cells
+from server.facts.model import CONTRACT_ATTRIBUTES, FactSummary, KnownContract, LastReview, SpendMonth, Written, cells
 from server.facts.tables import ATTRIBUTE_TYPES, STORAGES, employees
 
 if TYPE_CHECKING:
@@ -69,6 +69,52 @@ async def latest_attributes(tx: ReadTx, org: OrgId, employee_key: str) -> Mappin
     if row is None:
         return None
     return {name: value for name, value in row.items() if value is not None}
+
+
+_CONTRACT = text(
+    f"""
+    SELECT c.start_date, c.end_date, (
+        SELECT min(o.start_date) FROM contracts o
+        WHERE o.org_id = c.org_id AND o.counterparty_key = c.counterparty_key AND o.counterparty_key <> ''
+    ) AS first_start, CAST(c.value AS double precision) AS value, {", ".join(f"c.{name}" for name in CONTRACT_ATTRIBUTES)}
+    FROM contracts c WHERE c.org_id = :org AND c.contract_key = :key
+    """  # noqa: S608 - names of our own columns
+)
+_LAST_REVIEW = text(
+    """
+    SELECT review_date, score, target, scale_max, count(*) OVER () AS reviews, CAST(analytics_now() AS date) AS today
+    FROM performance_reviews WHERE org_id = :org AND employee_key = :key ORDER BY review_date DESC LIMIT 1
+    """
+)
+_SPEND = text(
+    """
+    SELECT period, CAST(sum(amount) FILTER (WHERE period < date_trunc('month', analytics_now())) AS double precision) AS amount,
+           CAST(sum(budget) AS double precision) AS budget, array_agg(DISTINCT currency) AS currencies
+    FROM spend_entries WHERE org_id = :org AND unit = :unit AND (category = :category OR :category = '')
+    GROUP BY period ORDER BY period
+    """
+)
+
+
+async def contract_attributes(tx: ReadTx, org: OrgId, contract_key: str) -> KnownContract | None:
+    """Return what is known of a contract before its outcome; None for an unknown one."""
+    row = await tx.first(_CONTRACT, {"org": org, "key": contract_key})
+    if row is None:
+        return None
+    present = {name: row[name] for name in ("value", *CONTRACT_ATTRIBUTES) if row[name] is not None}
+    return KnownContract(present, row.start_date, row.end_date, row.first_start)
+
+
+async def last_review(tx: ReadTx, org: OrgId, employee_key: str) -> LastReview | None:
+    """Return the latest review of an employee or team; None when there is none."""
+    row = await tx.first(_LAST_REVIEW, {"org": org, "key": employee_key})
+    return None if row is None else LastReview(row.review_date, row.score, row.target, row.scale_max, row.reviews, row.today)
+
+
+async def spend_months(tx: ReadTx, org: OrgId, unit: str, category: str) -> Sequence[SpendMonth]:
+    """Return the months of a unit, of one category or with an empty one of all together."""
+    rows = await tx.all(_SPEND, {"org": org, "unit": unit, "category": category})
+    return [SpendMonth(row.period, row.amount, row.budget, frozenset(row.currencies)) for row in rows]
 
 
 async def summarize(tx: ReadTx, org: OrgId, fact_set: FactSet) -> FactSummary:

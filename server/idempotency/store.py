@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Interval, bindparam, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from server.db import now
@@ -13,6 +14,8 @@ from server.errors import AnalyticsError, FieldViolation, Kind, Reason
 from server.idempotency.tables import idempotency_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sqlalchemy import ColumnElement
 
     from server.db import ReadTx, Tx
@@ -20,6 +23,33 @@ if TYPE_CHECKING:
 
 KEPT = timedelta(hours=24)
 _columns = idempotency_keys.c
+
+_RECALL_ALL = text(
+    """
+    SELECT request_id, request_hash, response FROM idempotency_keys
+    WHERE org_id = :org AND method = :method AND request_id = ANY (CAST(:ids AS text[])) AND at >= (SELECT analytics_now()) - :kept
+    """
+).bindparams(bindparam("kept", KEPT, type_=Interval))
+# In one order, so that two calls with the same ids wait for each other in a line and never in a circle.
+_REMEMBER_ALL = text(
+    """
+    INSERT INTO idempotency_keys AS k (org_id, method, request_id, request_hash, response, at)
+    SELECT :org, :method, a.request_id, a.request_hash, a.response, analytics_now()
+    FROM unnest(CAST(:ids AS text[]), CAST(:hashes AS bytea[]), CAST(:responses AS bytea[])) AS a (request_id, request_hash, response)
+    ORDER BY a.request_id
+    ON CONFLICT (org_id, method, request_id) DO UPDATE
+    SET request_hash = excluded.request_hash, response = excluded.response, at = excluded.at
+    WHERE k.at < (SELECT analytics_now()) - :kept
+    """
+).bindparams(bindparam("kept", KEPT, type_=Interval))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered, and to what."""
+
+    request_hash: bytes
+    response: bytes
 
 
 async def recall(tx: ReadTx, org: OrgId, method: str, request_id: str, request_hash: bytes) -> bytes | None:
@@ -42,6 +72,27 @@ async def recall(tx: ReadTx, org: OrgId, method: str, request_id: str, request_h
             violations=[FieldViolation("request_id", "was already used for a different request")],
         )
     return bytes(first.response)
+
+
+async def recall_all(tx: ReadTx, org: OrgId, method: str, request_ids: Sequence[str]) -> Mapping[str, Answer]:
+    """Return the first answers to many requests, by their ids; the caller compares what was asked."""
+    rows = await tx.all(_RECALL_ALL, {"org": org, "method": method, "ids": list(request_ids)})
+    return {row.request_id: Answer(bytes(row.request_hash), bytes(row.response)) for row in rows}
+
+
+async def remember_all(tx: Tx, org: OrgId, method: str, answers: Mapping[str, Answer]) -> None:
+    """Store first answers to many requests; an id that has one keeps it.
+
+    Nobody waits for these as `claim` makes others wait: for acts that are the same however often they are done.
+    """
+    parameters = {
+        "org": org,
+        "method": method,
+        "ids": list(answers),
+        "hashes": [answer.request_hash for answer in answers.values()],
+        "responses": [answer.response for answer in answers.values()],
+    }
+    await tx.run(_REMEMBER_ALL, parameters)
 
 
 async def claim(tx: Tx, org: OrgId, method: str, request_id: str, request_hash: bytes) -> bytes | None:

@@ -140,6 +140,13 @@ _PURGE = text(
         ORDER BY expires_at LIMIT :most FOR UPDATE SKIP LOCKED)
     """
 ).bindparams(bindparam("kept", type_=Interval))
+_FORGET = text(
+    """
+    DELETE FROM insights
+    WHERE org_id = :org AND (CAST(:key AS text) IS NULL
+        OR jsonb_path_exists(data_points, '$.** ? (@ == $key)', jsonb_build_object('key', CAST(:key AS text))))
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +243,11 @@ async def retire(tx: Tx, org: OrgId, most: int) -> int:
 async def purge(tx: Tx, org: OrgId, kept: timedelta, most: int) -> int:
     """Delete at most so many insights that expired longer than `kept` ago; returns how many."""
     return await tx.run(_PURGE, {"org": org, "kept": kept, "most": most})
+
+
+async def forget(tx: Tx, org: OrgId, key: str | None) -> int:
+    """Delete insights that name `key` in their data points, or all of them; returns how many."""
+    return await tx.run(_FORGET, {"org": org, "key": key})
 
 
 def _given(org: OrgId, changes: Sequence[Change], encode: Encode) -> dict[str, object]:

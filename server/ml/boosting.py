@@ -162,19 +162,32 @@ class Classifier:
             ArtifactInvalid: it is something else, or reads another number of columns.
 
         """
-        msg = "the artifact is not a model"
-        # XGBoost ends the process on no bytes at all, instead of raising.
-        if not artifact.startswith(b"{L") or not artifact.endswith(b"}"):
-            raise ArtifactInvalid(msg)
-        try:
-            booster = xgboost.Booster(model_file=bytearray(artifact))
-            found = booster.num_features()
-        except (xgboost.core.XGBoostError, ValueError) as error:
-            raise ArtifactInvalid(msg) from error
-        if found != columns:
-            msg = f"the artifact reads {found} columns, its card says {columns}"
-            raise ArtifactInvalid(msg)
-        return cls(booster, columns)
+        return cls(booster_of(artifact, columns), columns)
+
+
+def booster_of(artifact: bytes, columns: int, outputs: int = 1) -> xgboost.Booster:
+    """Read trees that were saved as UBJSON.
+
+    Raises:
+        ArtifactInvalid: it is something else, or has another number of columns or of outputs for a row.
+
+    """
+    msg = "the artifact is not a model"
+    # XGBoost ends the process on no bytes at all, instead of raising.
+    if not artifact.startswith(b"{L") or not artifact.endswith(b"}"):
+        raise ArtifactInvalid(msg)
+    try:
+        booster = xgboost.Booster(model_file=bytearray(artifact))
+        found = booster.num_features()
+    except (xgboost.core.XGBoostError, ValueError) as error:
+        raise ArtifactInvalid(msg) from error
+    if found != columns:
+        msg = f"the artifact reads {found} columns, its card says {columns}"
+        raise ArtifactInvalid(msg)
+    if np.size(booster.inplace_predict(np.zeros((1, columns), dtype=np.float32))) != outputs:
+        msg = f"the artifact has not {outputs} outputs for a row"
+        raise ArtifactInvalid(msg)
+    return booster
 
 
 def train(examples: Examples, shape: Shape, rounds: int, *, seed: int, threads: int = 1) -> Classifier:

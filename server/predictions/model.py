@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NewType, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import date, datetime
     from uuid import UUID
 
     from server.identity import JobId, ModelId, OrgId
@@ -18,6 +18,9 @@ InputHash = NewType("InputHash", bytes)
 """SHA-256 of the canonical (RFC 8785) input, 32 bytes."""
 
 FeatureValue = float | int | bool | str
+
+LIKELIER = 0.5
+"""From this probability on, an outcome is the likelier of the two."""
 
 
 class JobState(StrEnum):
@@ -70,17 +73,63 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnoverResult:
-    """Probability that an employee leaves within a year, with what moved it.
+class Likelihood:
+    """A probability with what moved it.
 
     `score` and `confidence` are calibrated probabilities; confidence is that of the likelier outcome, 0.5 to 1.
     """
 
     score: float
-    predicted_to_leave: bool
     confidence: float
     contributions: tuple[Contribution, ...]
     model_was_drifting: bool
+
+    @property
+    def likely(self) -> bool:
+        """Whether it is the likelier of the two outcomes."""
+        return self.score >= LIKELIER
+
+
+class TurnoverResult(Likelihood):
+    """That an employee leaves within a year."""
+
+    __slots__ = ()
+
+
+class ContractRiskResult(Likelihood):
+    """That a contract goes wrong."""
+
+    __slots__ = ()
+
+
+class PerformanceResult(Likelihood):
+    """That the next result stays below its target."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpendPoint:
+    """What is forecast for a month, of which `period` is the first day."""
+
+    period: date
+    median: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpendResult:
+    """The coming months of a series; `confidence` is the share of held-out outcomes that intervals of `level` did hold."""
+
+    points: tuple[SpendPoint, ...]
+    level: float
+    confidence: float
+    contributions: tuple[Contribution, ...]
+    model_was_drifting: bool
+
+
+Result: TypeAlias = TurnoverResult | ContractRiskResult | PerformanceResult | SpendResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +140,7 @@ class JobFailure:
     message: str
 
 
-Outcome: TypeAlias = TurnoverResult | JobFailure
+Outcome: TypeAlias = Result | JobFailure
 """How a run of a job ended."""
 
 
@@ -113,7 +162,7 @@ class PredictionJob:
     revision: int
     generation: int
     failure: JobFailure | None
-    result: TurnoverResult | None
+    result: Result | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,18 @@ from uuid import uuid4
 from server import failpoints
 from server.audit import store as audit
 from server.audit.model import Act
-from server.errors import AnalyticsError, FieldViolation, Kind, Reason, not_found
+from server.errors import AnalyticsError, FieldViolation, Kind, Reason
 from server.events import store as events
 from server.events.model import Cause, PredictionRequested
-from server.facts import store as facts
 from server.identity import JobId
-from server.ml.schema import FeatureSchema, InputInvalid
+from server.ml.schema import FeatureSchema, InputInvalid, Problem
+from server.ml.spend import shortage
 from server.predictions import store
 from server.predictions.inputs import hash_input
 from server.predictions.model import JobState, NewJob
+from server.predictions.stored import combined, stored_features
 from server.registry import store as registry
+from server.registry.model import ModelType
 from server.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -34,21 +36,22 @@ if TYPE_CHECKING:
     from server.predictions.backlog.room import Room
     from server.predictions.inputs import InputVault
     from server.predictions.model import FeatureValue, InputHash, PredictionJob
-    from server.registry.model import Model, ModelType
+    from server.predictions.stored import Subject
+    from server.registry.model import Model
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A request as it came over the wire, unchecked.
 
-    `path` is where the features stand in the request, for error messages; an `employee_key` fills the features that are
-    not given from the employee's latest stored state. Features of the same `digest` are the same.
+    `path` is where the features stand in the request, for error messages; a `subject` fills the features that are not given from
+    what is stored of it. Features of the same `digest` are the same.
     """
 
     model_type: ModelType
     features: Mapping[str, object]
     digest: bytes
-    employee_key: str
+    subject: Subject | None
     path: str
     schedule_time: datetime | None
 
@@ -88,7 +91,7 @@ def stands(job: PredictionJob) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a request is checked against: the active version, its features, and what is stored of the request's employee."""
+    """What a request is checked against: the active version, its features, and what is stored of the request's subject."""
 
     model: Model
     schema: FeatureSchema
@@ -106,17 +109,19 @@ class Checked:
 
 
 async def read_basis(tx: ReadTx, origin: Origin, wanted: Wanted, known: dict[ModelType, Basis] | None = None) -> Basis:
-    """Read what the check needs; many requests of one transaction share in `known` what does not depend on the employee.
+    """Read what the check needs; many requests of one transaction share in `known` what does not depend on the subject.
 
     Raises:
-        AnalyticsError: NO_ACTIVE_MODEL or EMPLOYEE_NOT_FOUND.
+        AnalyticsError: NO_ACTIVE_MODEL, or what `stored_features` raises.
 
     """
     known = {} if known is None else known
     if wanted.model_type not in known:
         known[wanted.model_type] = await _active_basis(tx, wanted.model_type)
     basis = known[wanted.model_type]
-    return replace(basis, stored=await _stored_attributes(tx, origin, wanted)) if wanted.employee_key else basis
+    if wanted.subject is None:
+        return basis
+    return replace(basis, stored=await stored_features(tx, origin.org, wanted.model_type, wanted.subject))
 
 
 async def _active_basis(tx: ReadTx, model_type: ModelType) -> Basis:
@@ -138,9 +143,11 @@ def check(basis: Basis, wanted: Wanted) -> Checked:
         AnalyticsError: INPUT_SCHEMA_MISMATCH, with every problem.
 
     """
-    model, given = basis.model, {**basis.stored, **wanted.features}
+    model, given = basis.model, combined(basis.model.type, basis.stored, wanted.features)
     try:
         features = basis.schema.clean(given)
+        if model.type is ModelType.SPEND_FORECASTING and (lacking := shortage(features)):
+            raise InputInvalid([Problem("amount_1", lacking)])  # noqa: TRY301 - said like every other problem
     except InputInvalid as error:
         problems = error.problems
         raise AnalyticsError(
@@ -208,7 +215,7 @@ async def accept(tx: Tx, origin: Origin, prepared: Prepared, room: Room) -> Acce
 def told(origin: Origin, job: NewJob, generation: int) -> tuple[PredictionRequested, Cause]:
     """Return the event of a queued job."""
     event = PredictionRequested(job.job_id, generation, job.model_type.value, job.model_version)
-    return event, Cause(origin.request_id, job.traceparent)
+    return event, Cause(origin.correlation_id or origin.request_id, job.traceparent, origin.causation_id)
 
 
 def audited(job: PredictionJob | NewJob, *, deduplicated: bool) -> Act:
@@ -243,10 +250,3 @@ async def _queue(tx: Tx, origin: Origin, prepared: Prepared, room: Room) -> Pred
     if job is not None:
         room.take()
     return job
-
-
-async def _stored_attributes(tx: ReadTx, origin: Origin, wanted: Wanted) -> Mapping[str, FeatureValue]:
-    stored = await facts.latest_attributes(tx, origin.org, wanted.employee_key)
-    if stored is None:
-        raise not_found(Reason.EMPLOYEE_NOT_FOUND, "employee", wanted.employee_key)
-    return stored

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, insert, select, text, tuple_, update
 
 from server.db import now
+from server.events import store as events
+from server.events.model import Cause
+from server.events.models import ModelActivated, ModelDeprecated, ModelFailed
 from server.identity import ModelId
 from server.registry.model import Artifact, Evidence, Model, ModelState, ModelType
 from server.registry.tables import shared_model_artifacts, shared_models
+from server.telemetry.tracing import inject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
     from server.db import ReadTx, Tx
     from server.db.transaction import Record
+    from server.events.models import ModelEvent
     from server.registry.model import Candidate
 
 _models = shared_models.c
@@ -104,7 +109,7 @@ async def prove(tx: Tx, model_id: ModelId, evidence: Evidence) -> None:
 
 
 async def swap_active(tx: Tx, model_type: ModelType, model_id: ModelId, instead_of: ModelId | None) -> bool:
-    """Make a TRAINING version the active one; the one before becomes DEPRECATED in the same transaction.
+    """Make a TRAINING version the active one; the one before becomes DEPRECATED in the same transaction. Both are told.
 
     Nothing is changed, and False returned, when the active version is not `instead_of` (None: there is one), or the version is
     not TRAINING any more. The caller holds the `lock`.
@@ -115,24 +120,41 @@ async def swap_active(tx: Tx, model_type: ModelType, model_id: ModelId, instead_
     fresh = await get(tx, model_id)
     if fresh is None or fresh.state is not ModelState.TRAINING:
         return False
-    await tx.run(
-        update(shared_models).where(_models.type == model_type, _models.state == ModelState.ACTIVE).values(state=ModelState.DEPRECATED)
+    before = await tx.first(
+        update(shared_models)
+        .where(_models.type == model_type, _models.state == ModelState.ACTIVE)
+        .values(state=ModelState.DEPRECATED)
+        .returning(_models.model_id, _models.version)
     )
-    await tx.run(
+    after = await tx.first(
         update(shared_models)
         .where(_models.model_id == model_id, _models.state == ModelState.TRAINING)
         .values(state=ModelState.ACTIVE, activated_at=now())
+        .returning(_models.version, _models.activated_at)
     )
+    occasion = "" if after is None else after.activated_at.isoformat()
+    if before is not None:
+        reason = "" if after is None else f"version {after.version} took its place"
+        await _tell(tx, ModelDeprecated(ModelId(before.model_id), model_type, before.version, reason, occasion))
+    if after is not None:
+        await _tell(tx, ModelActivated(model_id, model_type, after.version, occasion=occasion))
     return True
 
 
 async def fail(tx: Tx, model_id: ModelId, reason: str) -> None:
-    """Mark a TRAINING version as FAILED."""
-    await tx.run(
+    """Mark a TRAINING version as FAILED, and tell of it."""
+    failed = await tx.first(
         update(shared_models)
         .where(_models.model_id == model_id, _models.state == ModelState.TRAINING)
         .values(state=ModelState.FAILED, failure_reason=reason)
+        .returning(_models.type, _models.version)
     )
+    if failed is not None:
+        await _tell(tx, ModelFailed(model_id, failed.type, failed.version, reason))
+
+
+async def _tell(tx: Tx, event: ModelEvent) -> None:
+    await events.append_shared(tx, event, Cause(str(event.model_id), inject()))
 
 
 def _model(row: Record) -> Model:

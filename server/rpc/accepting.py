@@ -17,7 +17,8 @@ from server.predictions.request import drop_input, keep_input
 from server.queue import QueueUnavailable
 from server.rpc.origins import origin
 from server.wire.models import model_type
-from server.wire.predictions import job_message, wanted
+from server.wire.prediction_inputs import wanted
+from server.wire.predictions import job_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row", bound="Message")
 
+ROWS_AT_A_TIME = 250
+"""Checked before other calls get their turn; about 10 ms."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -46,13 +50,18 @@ class Batch:
         return rows
 
 
-def checked(batch: Batch, messages: Sequence[Message], today: date) -> tuple[list[Fact], list[pb.RowError]]:
-    """Return the good rows, and what is wrong with the bad ones, in order."""
+async def checked(batch: Batch, messages: Sequence[Message], today: date) -> tuple[list[Fact], list[pb.RowError]]:
+    """Return the good rows, and what is wrong with the bad ones, in order.
+
+    5,000 rows take a fifth of a second, so other calls get their turn in between.
+    """
     rows: list[Fact] = []
     errors: list[pb.RowError] = []
     seen: dict[tuple[object, ...], int] = {}
     key = STORAGES[batch.fact_set].key
     for index, message in enumerate(messages):
+        if index % ROWS_AT_A_TIME == ROWS_AT_A_TIME - 1:
+            await asyncio.sleep(0)
         row, wrong = _read(batch, message, today)
         if row is not None:
             content = cells(row)

@@ -73,7 +73,7 @@ class FactRpcs:
             raise invalid_argument(batch.path, f"batch {index} has no rows")
         if len(messages) > MAX_ROWS:
             raise invalid_argument(batch.path, f"batch {index} has more than {MAX_ROWS:,} rows; split it", Reason.BATCH_TOO_LARGE)
-        rows, errors = checked(batch, messages, datetime.now(UTC).date())
+        rows, errors = await checked(batch, messages, datetime.now(UTC).date())
         if errors:
             bad = len({error.row for error in errors})
             return pb.BatchResult(batch=index, errors=errors[:MAX_ERRORS], bad_rows=bad)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analytics.admin.v1 import operations_service_pb2
+from analytics.events.v1 import event_service_pb2
 from analytics.v1 import analytics_service_pb2, fact_service_pb2, tenant_service_pb2
 from google.protobuf.message_factory import GetMessageClass
 
@@ -22,9 +23,9 @@ MAX_REQUEST_BYTES = 4 << 20
 MAX_BULK_REQUEST_BYTES = 16 << 20
 MAX_PARTS = 10_000
 MAX_BATCH_PARTS = 250_000
-_BATCHES = frozenset({"/analytics.v1.AnalyticsService/BatchRequestPredictions"})
+_BATCHES = frozenset({"/analytics.v1.AnalyticsService/BatchRequestPredictions", "/analytics.events.v1.EventService/PublishEvents"})
 _BULK = frozenset({"/analytics.v1.FactService/IngestFacts"})
-_FILES = (analytics_service_pb2, fact_service_pb2, tenant_service_pb2, operations_service_pb2)
+_FILES = (analytics_service_pb2, fact_service_pb2, tenant_service_pb2, event_service_pb2, operations_service_pb2)
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -33,7 +34,7 @@ class Method:
     """One RPC.
 
     `path` is `/package.Service/Method`, `handler` the name of the Python method that answers it, `max_bytes` the largest
-    request message, decompressed, `max_parts` the most submessages and items it may have in all.
+    request message, decompressed, `max_parts` the most submessages and items it may have in all; of a bulk message, rows.
     """
 
     path: str

@@ -9,10 +9,9 @@ from uuid import uuid4
 from analytics.admin.v1 import operations_service_pb2 as pb
 
 import server
-from server.benchmarks.model import MONTHLY_BENCHMARKS
 from server.db import about
 from server.errors import Reason, not_found
-from server.identity import ModelId, RunId
+from server.identity import RunId
 from server.registry import store as registry
 from server.rpc.origins import uuid
 from server.rpc.pages import page_of
@@ -21,16 +20,15 @@ from server.rpc.watches import follow
 from server.schedule import store
 from server.schedule.model import Order, Run, RunState, topic
 from server.schedule.run_now import run_now
-from server.training.model import TRAIN
-from server.wire.models import model_type
-from server.wire.runs import run_message, run_state_filter
+from server.wire.runs import job_of, model_ids, run_message, run_state_filter
 from server.wire.times import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from server.app import App
     from server.db import ReadTx
+    from server.errors import AnalyticsError
     from server.registry.model import Model
     from server.rpc.call import Call
 
@@ -47,7 +45,7 @@ class OperationRpcs:
 
     async def run_job(self, request: pb.RunJobRequest, call: Call) -> pb.RunJobResponse:
         """Queue a run."""
-        job, scope = _asked(request)
+        job, scope = job_of(request)
         order = Order(
             job=job,
             scope=scope,
@@ -58,21 +56,22 @@ class OperationRpcs:
         )
         async with self._app.db.platform() as tx:
             run = await run_now(tx, order, uuid4())
-            return pb.RunJobResponse(run=run_message(run, await _model(tx, run)))
+            return pb.RunJobResponse(run=run_message(run, await versions(tx, run)))
 
     async def get_job_run(self, request: pb.GetJobRunRequest, call: Call) -> pb.GetJobRunResponse:
         """Read a run."""
         del call
-        run, model = await self._load(RunId(uuid(request.run_id)))
-        return pb.GetJobRunResponse(run=run_message(run, model))
+        run = await self._run(RunId(uuid(request.run_id)))
+        async with self._app.db.platform() as tx:
+            return pb.GetJobRunResponse(run=run_message(run, await versions(tx, run)))
 
     async def list_job_runs(self, request: pb.ListJobRunsRequest, call: Call) -> pb.ListJobRunsResponse:
         """List runs, newest first."""
         page = page_of(self._app.settings, call, request)
         async with self._app.db.platform() as tx:
-            runs = await store.page(tx, run_state_filter(request.state), page.before, page.size + 1)
+            runs = await store.page(tx, run_state_filter(request.state), request.kinds, page.before, page.size + 1)
             shown, token = page.cut(runs, lambda run: (run.created_at, run.run_id))
-            messages = [run_message(run, await _model(tx, run)) for run in shown]
+            messages = [run_message(run, await versions(tx, run)) for run in shown]
         return pb.ListJobRunsResponse(runs=messages, next_page_token=token)
 
     async def watch_job_run(self, request: pb.WatchJobRunRequest, call: Call) -> AsyncIterator[pb.WatchJobRunResponse]:
@@ -92,8 +91,8 @@ class OperationRpcs:
                     yield pb.WatchJobRunResponse(heartbeat=True)
                 else:
                     async with self._app.db.platform() as tx:
-                        model = await _model(tx, run)
-                    yield pb.WatchJobRunResponse(run=run_message(run, model))
+                        models = await versions(tx, run)
+                    yield pb.WatchJobRunResponse(run=run_message(run, models))
 
     async def get_service_info(self, request: pb.GetServiceInfoRequest, call: Call) -> pb.GetServiceInfoResponse:
         """Say what this server is."""
@@ -112,23 +111,16 @@ class OperationRpcs:
         async with self._app.db.platform() as tx:
             run = await store.get(tx, run_id)
         if run is None:
-            raise not_found(Reason.JOB_RUN_NOT_FOUND, "job_run", str(run_id))
+            raise unknown_run(run_id)
         return run
 
-    async def _load(self, run_id: RunId) -> tuple[Run, Model | None]:
-        run = await self._run(run_id)
-        async with self._app.db.platform() as tx:
-            return run, await _model(tx, run)
+
+async def versions(tx: ReadTx, run: Run) -> Mapping[str, Model]:
+    """Return the versions that a run registered, by the text of their ids."""
+    found = [await registry.get(tx, model_id) for model_id in model_ids(run)]
+    return {str(model.model_id): model for model in found if model is not None}
 
 
-def _asked(request: pb.RunJobRequest) -> tuple[str, str]:
-    """Return the job and what it is to be run for."""
-    if request.HasField("monthly_benchmarks"):
-        return MONTHLY_BENCHMARKS, ""
-    return TRAIN, model_type(request.train.model_type).value
-
-
-async def _model(tx: ReadTx, run: Run) -> Model | None:
-    """Return the version that a training registered."""
-    model_id = (run.result or {}).get("model_id")
-    return await registry.get(tx, ModelId(uuid(model_id))) if isinstance(model_id, str) else None
+def unknown_run(run_id: RunId) -> AnalyticsError:
+    """Return the answer to the id of no run."""
+    return not_found(Reason.JOB_RUN_NOT_FOUND, "job_run", str(run_id))

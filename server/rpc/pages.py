@@ -28,6 +28,7 @@ from server.rpc.request_hash import request_hash
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from server.identity import OrgId
     from server.rpc.call import Call
     from server.settings import Settings
 
@@ -90,8 +91,12 @@ def bound(settings: Settings, call: Call, request: Paged) -> tuple[Sequence[byte
     if not isinstance(request, Message):
         msg = "a request is a protobuf message"
         raise TypeError(msg)
-    keys = _keys(settings.secret_key.get_secret_value(), settings.previous_secret_key.get_secret_value())
-    return keys, _binding(call.caller.org_id or "", call.method, request_hash(request, _NOT_FILTERS))
+    return _sealing(settings), _binding(call.caller.org_id or "", call.method, request_hash(request, _NOT_FILTERS))
+
+
+def bound_to(settings: Settings, org: OrgId, purpose: str) -> tuple[Sequence[bytes], bytes]:
+    """Return the keys that seal tokens, and what tokens of this organization and purpose are bound to; no RPC is called like one."""
+    return _sealing(settings), _binding(org, purpose, b"")
 
 
 def page_size(asked: int) -> int:
@@ -147,6 +152,10 @@ def _mac(key: bytes, binding: bytes, content: bytes) -> bytes:
 def _binding(org: str, method: str, filters: bytes) -> bytes:
     """32 bytes that stand for the three; hashed, so that no part can run over into the next."""
     return hashlib.sha256(json.dumps([org, method]).encode() + filters).digest()
+
+
+def _sealing(settings: Settings) -> Sequence[bytes]:
+    return _keys(settings.secret_key.get_secret_value(), settings.previous_secret_key.get_secret_value())
 
 
 @functools.lru_cache(maxsize=8)

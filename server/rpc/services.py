@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from server.rpc.benchmarks import BenchmarkRpcs
+from server.rpc.events import EventRpcs
 from server.rpc.facts import FactRpcs
 from server.rpc.insights import InsightRpcs
 from server.rpc.models import ModelRpcs
@@ -12,6 +13,7 @@ from server.rpc.operations import OperationRpcs
 from server.rpc.prediction_batches import PredictionBatchRpcs
 from server.rpc.predictions import PredictionRpcs
 from server.rpc.queue import QueueRpcs
+from server.rpc.schedule import ScheduleRpcs
 from server.rpc.tenants import TenantRpcs
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def services(app: App) -> Mapping[str, Sequence[object]]:
             BenchmarkRpcs(app),
         ],
         "analytics.v1.FactService": [FactRpcs(app)],
+        "analytics.events.v1.EventService": [EventRpcs(app)],
         "analytics.v1.TenantService": [TenantRpcs(app)],
-        "analytics.admin.v1.OperationsService": [OperationRpcs(app), QueueRpcs(app)],
+        "analytics.admin.v1.OperationsService": [OperationRpcs(app), ScheduleRpcs(app), QueueRpcs(app)],
     }

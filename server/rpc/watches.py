@@ -6,8 +6,8 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from server.db.watching import Watcher
 from server.errors import AnalyticsError, Kind, Reason, invalid_argument
-from server.predictions.watching import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

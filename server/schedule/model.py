@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -26,9 +26,34 @@ class RunState(StrEnum):
 MAX_ATTEMPTS = 3
 
 
+class LeaseLost(Exception):
+    """Another worker has the run by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoned:
+    """How many organizations of a run were skipped, or failed, for one reason."""
+
+    outcome: str
+    reason: str
+    organizations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """What a run has come to with organizations: how many there are (0 before they were counted), and by outcome and reason."""
+
+    total: int
+    counts: Sequence[Reasoned]
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run; `scope` says of what (`turnover_prediction`), `result` is the job's own JSON."""
+    """One run; `scope` says of what (`turnover_prediction`, empty where there is one kind), `result` is the job's own JSON.
+
+    `scheduled_for` is the tick that began it, None when a person did; `organizations` is None for a job that does not go
+    through them.
+    """
 
     run_id: RunId
     job: str
@@ -45,6 +70,8 @@ class Run:
     error_reason: str
     error_message: str
     result: Mapping[str, object] | None
+    scheduled_for: datetime | None
+    organizations: Dealt | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +88,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A run that this process holds until its lease ends."""
+    """A run that this process holds until its lease ends; `scheduled_for` is the tick that began it."""
 
     run_id: RunId
     job: str
     scope: str
     lease: UUID
     traceparent: str
+    scheduled_for: datetime | None = None
 
 
 def topic(run_id: RunId) -> str:

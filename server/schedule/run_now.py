@@ -40,7 +40,7 @@ async def run_now(tx: Tx, order: Order, new_id: UUID) -> Run:
         raise AnalyticsError(
             Kind.ALREADY_EXISTS,
             Reason.JOB_RUN_EXISTS,
-            f"a run of {order.job} for {order.scope} is not finished; watch it or wait for its end",
+            f"a run of {order.job}{f' for {order.scope}' if order.scope else ''} is not finished; watch it or wait for its end",
             resource=Resource("job_run", str(run.run_id)),
         )
     return run

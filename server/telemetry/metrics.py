@@ -65,6 +65,16 @@ PREDICTION_RUN_SECONDS = Histogram(
 JOB_RUNS_ENDED = Counter(names.JOB_RUNS_ENDED, "Runs that ended, by job and state.", ["job", "state"], registry=REGISTRY)
 JOB_RUN_SECONDS = Histogram(names.JOB_RUN_SECONDS, "Time of a run, by job.", ["job"], buckets=_WORK_SECONDS, registry=REGISTRY)
 
+SCHEDULE_TICKS = Counter(names.SCHEDULE_TICKS, "Ticks of the schedule that this process took, by job.", ["job"], registry=REGISTRY)
+# Tells of the database and not of this process: take the maximum.
+SCHEDULE_LATE_SECONDS = Gauge(
+    names.SCHEDULE_LATE_SECONDS,
+    "How long the latest tick of a job has been due without being taken; 0 when none is.",
+    ["job"],
+    registry=REGISTRY,
+)
+EVENTS_PUBLISHED = Counter(names.EVENTS_PUBLISHED, "Events that the relay of this process published, copies counted.", registry=REGISTRY)
+
 
 @dataclass(frozen=True, slots=True)
 class MetricsPage:

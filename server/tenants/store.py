@@ -1,19 +1,34 @@
-"""All SQL of profiles and switches."""
+"""All SQL of organizations, profiles and switches."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from server.db import now
+from server.identity import OrgId
 from server.tenants.model import Industry, Profile, SizeRange, Switches
 from server.tenants.tables import organization_profiles, tenant_switches
+from server.tenants.tables import organizations as known
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from server.db import ReadTx, Tx
-    from server.identity import OrgId
+
+_LIST = text("SELECT org_id FROM list_orgs(:after, :most) AS org_id")
+
+
+async def remember(tx: Tx, org: OrgId) -> None:
+    """Have the organization known to what goes through all of them; one that is known already costs no write."""
+    await tx.run(insert(known).values(org_id=org, first_seen_at=now()).on_conflict_do_nothing())
+
+
+async def organizations(tx: ReadTx, after: str, limit: int) -> Sequence[OrgId]:
+    """Return the next `limit` known organizations after `after` ('' for the first), by id; of all tenants, for scheduled work."""
+    return [OrgId(row.org_id) for row in await tx.all(_LIST, {"after": after, "most": limit})]
 
 
 async def profile(tx: ReadTx, org: OrgId) -> Profile:

@@ -4,6 +4,8 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, Text
 
 from server.db.naming import tenant_table
 
+organizations = tenant_table("organizations", Column("first_seen_at", DateTime(timezone=True), nullable=False))
+
 organization_profiles = tenant_table(
     "organization_profiles",
     Column("display_name", Text, nullable=False),

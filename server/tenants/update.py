@@ -28,6 +28,7 @@ async def update_profile(tx: Tx, origin: Origin, wanted: Profile, fields: Sequen
     current = await store.profile(tx, origin.org)
     _check_etag(etag, current.revision)
     changed = replace(current, **{name: getattr(wanted, name) for name in fields})
+    await store.remember(tx, origin.org)
     if not await store.save_profile(tx, origin.org, changed):
         raise _concurrent()
     await audit.record(tx, origin, Act("profile.updated", "organization", origin.org, {"fields": ",".join(sorted(fields))}))

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 TRAIN = "train"
 """Name of the job that trains one type; its scope is the model type."""
 
-WEEKLY_RETRAINING = "weekly_retraining"
-"""Name of the job that trains all types."""
-
 
 @dataclass(frozen=True, slots=True)
 class PooledRows:

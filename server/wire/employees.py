@@ -24,7 +24,8 @@ def attributes(message: employees_pb2.EmployeeAttributes) -> dict[str, Attribute
     present: dict[str, AttributeValue] = {}
     for field, value in message.ListFields():
         if field.name == "business_travel":
-            present[field.name] = _TRAVEL[value]
+            if value:  # An unspecified one may be said all the same, and counts as absent.
+                present[field.name] = _TRAVEL[value]
         else:
             present[field.name] = value
     return present

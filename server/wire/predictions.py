@@ -1,29 +1,37 @@
-"""Prediction jobs as messages, and requests for them as domain values."""
+"""Prediction jobs as messages."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from analytics.v1 import predictions_pb2
 
-from server.errors import invalid_argument
-from server.predictions.model import TERMINAL, Band, Direction, JobState
-from server.predictions.request import Wanted
-from server.wire.employees import attributes
+from server.predictions.model import (
+    TERMINAL,
+    Band,
+    ContractRiskResult,
+    Direction,
+    JobState,
+    PerformanceResult,
+    SpendResult,
+    TurnoverResult,
+)
 from server.wire.failures import status
-from server.wire.models import model_type, model_type_message
-from server.wire.structs import flat_values
-from server.wire.times import instant, timestamp
+from server.wire.models import model_type_message
+from server.wire.times import calendar_message, timestamp
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterable
+    from typing import TypeAlias
 
-    from analytics.v1 import employees_pb2
-    from google.protobuf.struct_pb2 import Struct
-    from google.protobuf.timestamp_pb2 import Timestamp
+    from server.predictions.model import Contribution, PredictionJob, Result
 
-    from server.predictions.model import PredictionJob, TurnoverResult
+    _Explained: TypeAlias = (
+        predictions_pb2.TurnoverResult
+        | predictions_pb2.ContractRiskResult
+        | predictions_pb2.PerformanceResult
+        | predictions_pb2.SpendResult
+    )
 
 _STATES = {
     JobState.QUEUED: predictions_pb2.PREDICTION_JOB_STATE_QUEUED,
@@ -76,47 +84,43 @@ def job_message(job: PredictionJob) -> predictions_pb2.PredictionJob:
     if job.failure is not None:
         message.error.CopyFrom(status(job.failure.reason, job.failure.message))
     if job.result is not None:
-        _fill(message.turnover, job.result)
+        _fill(message, job.result)
     return message
 
 
-def wanted(message: predictions_pb2.RequestPredictionRequest | predictions_pb2.PredictionInput, prefix: str = "") -> Wanted:
-    """Return the request as the use case takes it; `prefix` is where the message stands in the call's request.
-
-    Raises:
-        AnalyticsError: INPUT_SCHEMA_MISMATCH for open input of the wrong shape, VALIDATION_FAILED for a time that is none.
-
-    """
-    schedule_time = _instant(message.schedule_time, f"{prefix}schedule_time") if message.HasField("schedule_time") else None
-    kind = model_type(message.model_type)
-    if message.HasField("turnover"):
-        path = f"{prefix}turnover.attributes"
-        given = message.turnover
-        return Wanted(kind, attributes(given.attributes), _digest(given.attributes), given.employee_key, path, schedule_time)
-    path = f"{prefix}features"
-    return Wanted(kind, flat_values(message.features, path), _digest(message.features), "", path, schedule_time)
-
-
-def _digest(features: employees_pb2.EmployeeAttributes | Struct) -> bytes:
-    """Return what tells these features, in this form, from any others."""
-    content = features.SerializeToString(deterministic=True)
-    return hashlib.blake2b(content, digest_size=16, person=features.DESCRIPTOR.name.encode()[:16]).digest()
-
-
-def _instant(message: Timestamp, path: str) -> datetime:
-    try:
-        return instant(message)
-    except ValueError:
-        raise invalid_argument(path, "must lie between the years 1 and 9999, with 0 to 999,999,999 nanoseconds") from None
-
-
-def _fill(message: predictions_pb2.TurnoverResult, result: TurnoverResult) -> None:
+def _fill(message: predictions_pb2.PredictionJob, result: Result) -> None:
     """Write a result into its place: a message made apart would be copied there with all its contributions."""
-    message.score = result.score
-    message.predicted_to_leave = result.predicted_to_leave
+    place: predictions_pb2.TurnoverResult | predictions_pb2.ContractRiskResult | predictions_pb2.PerformanceResult
+    match result:
+        case SpendResult():
+            _fill_spend(message.spend, result)
+            return
+        case TurnoverResult():
+            place = message.turnover
+            place.predicted_to_leave = result.likely
+        case ContractRiskResult():
+            place = message.contract_risk
+            place.predicted_to_go_wrong = result.likely
+        case PerformanceResult():
+            place = message.performance
+            place.predicted_to_miss = result.likely
+    place.score = result.score
+    place.confidence = result.confidence
+    place.model_was_drifting = result.model_was_drifting
+    _contribute(place, result.contributions)
+
+
+def _fill_spend(message: predictions_pb2.SpendResult, result: SpendResult) -> None:
+    for point in result.points:
+        message.points.add(period=calendar_message(point.period), median=point.median, low=point.low, high=point.high)
+    message.interval_level = result.level
     message.confidence = result.confidence
     message.model_was_drifting = result.model_was_drifting
-    for item in result.contributions:
+    _contribute(message, result.contributions)
+
+
+def _contribute(message: _Explained, items: Iterable[Contribution]) -> None:
+    for item in items:
         message.contributions.add(
             feature=item.feature, direction=_DIRECTIONS[item.direction], contribution=item.contribution, band=_BANDS[item.band]
         )

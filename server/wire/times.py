@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
-
-if TYPE_CHECKING:
-    from google.type.date_pb2 import Date
+from google.type.date_pb2 import Date
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,6 +22,11 @@ def timestamp(instant: datetime | None) -> Timestamp | None:
 def instant(message: Timestamp) -> datetime:
     """Return the instant, in UTC. Raises ValueError outside the years 1 to 9999."""
     return message.ToDatetime(tzinfo=UTC)
+
+
+def calendar_message(day: date) -> Date:
+    """Return the message of a date."""
+    return Date(year=day.year, month=day.month, day=day.day)
 
 
 def calendar_date(message: Date) -> date:

@@ -61,7 +61,8 @@ SELECT request_id, count(*) AS times, count(*) FILTER (WHERE details->>'deduplic
 FROM audit_entries WHERE action = 'prediction.requested' GROUP BY 1
 """
 _EVENTS = """
-SELECT payload->>'job_id' AS job_id, (payload->>'generation')::int AS generation, type, count(*) AS times FROM outbox
+SELECT payload->>'job_id' AS job_id, (payload->>'generation')::int AS generation, type, count(*) AS times
+FROM (SELECT type, payload FROM outbox UNION ALL SELECT type, payload FROM events) told
 WHERE type LIKE 'prediction.%' GROUP BY 1, 2, 3
 """
 

@@ -20,7 +20,10 @@ pytestmark = pytest.mark.xdist_group("chaos")
 
 UNFENCED = str(Path(__file__).parent / "unfenced_worker.py")
 _ENDS = "SELECT count(*) FROM job_history WHERE job_id = $1 AND state = 'COMPLETED'"
-_EVENTS = "SELECT count(*) FROM outbox WHERE payload->>'job_id' = $1 AND type = 'prediction.completed'"
+_EVENTS = (
+    "SELECT count(*) FROM (SELECT type, payload FROM outbox UNION ALL SELECT type, payload FROM events) told"
+    " WHERE payload->>'job_id' = $1 AND type = 'prediction.completed'"
+)
 
 
 async def _ends_of_a_job_whose_worker_slept(bare: Stack, org: str, *program: str) -> tuple[int, int]:

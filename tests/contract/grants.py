@@ -10,11 +10,14 @@ ALL_ROWS = "true"
 
 SHARED_TABLES = frozenset(
     {
-        *("shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog"),
+        *("shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog", "shared_outbox"),
+        *("schedules", "scheduled_runs", "job_run_organizations"),
         *("shared_benchmark_cells", "benchmark_releases", "benchmark_members", "benchmark_privacy_budget", "benchmark_secret"),
     }
 )
-"""Tables without org_id: models are trained on pooled rows, runs belong to the platform, the backlog is one row of sums.
+"""Tables that belong to no tenant: models are trained on pooled rows, runs and their schedule belong to the platform, the
+backlog is one row of sums. `job_run_organizations` says of each organization whether a run dealt with it, and nothing else. Events
+in `shared_outbox` are about what is shared, and wait for the relay to copy them to every tenant.
 
 Benchmark cells are figures of ten organizations or more; `benchmark_members` says under tags which ones counted, and nobody
 but the owner reads `benchmark_secret`, with which the tags are made.
@@ -52,6 +55,10 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         ("app", "shared_model_artifacts", "SELECT", ("*",)),
         ("app", "alembic_version", "SELECT", ("*",)),
         *(("app", "job_runs", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *(("app", "schedules", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("app", "scheduled_runs", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("app", "job_run_organizations", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
+        *(("app", "organizations", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
         ("dispatch", "prediction_jobs", "SELECT", QUEUE_COLUMNS),
         ("dispatch", "prediction_jobs", "UPDATE", QUEUE_CHANGES),
         *(("dispatch", "prediction_starts", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
@@ -69,13 +76,30 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         *(("benchmark", "benchmark_releases", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
         *(("benchmark", "benchmark_members", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
         *(("benchmark", "benchmark_privacy_budget", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *(("app", table, "SELECT", ("*",)) for table in ("events", "event_sequences")),
+        *(("relay", "outbox", privilege, ("*",)) for privilege in ("SELECT", "DELETE")),
+        *(("relay", "events", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "DELETE")),
+        *(("relay", "event_sequences", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
+        *((role, "shared_outbox", "INSERT", ("*",)) for role in ("benchmark", "trainer")),
+        *(("relay", "shared_outbox", privilege, ("*",)) for privilege in ("SELECT", "DELETE")),
+        ("relay", "shared_outbox", "UPDATE", ("copied_to",)),
     }
 )
 
 TENANT_TABLES = (
     *FACTS,
     *("audit_entries", "idempotency_keys", "organization_profiles", "prediction_jobs", "prediction_starts"),
-    *("outbox", "prediction_turns", "tenant_switches", "insights", "insight_views", "organization_metrics"),
+    *(
+        "events",
+        "event_sequences",
+        "insights",
+        "insight_views",
+        "organizations",
+        "organization_metrics",
+        "outbox",
+        "prediction_turns",
+        "tenant_switches",
+    ),
 )
 
 # (table, policy, role, using, with check)
@@ -87,6 +111,7 @@ POLICIES: frozenset[tuple[str, str, str, str, str]] = frozenset(
         ("outbox", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
         ("prediction_turns", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
         ("prediction_starts", "dispatch", "dispatch", ALL_ROWS, ALL_ROWS),
+        *((table, "relay", "relay", ALL_ROWS, ALL_ROWS) for table in ("outbox", "events", "event_sequences")),
     }
 )
 
@@ -94,7 +119,10 @@ POLICIES: frozenset[tuple[str, str, str, str, str]] = frozenset(
 # of an extension. One that runs as its definer passes every policy by its owner: it needs a search_path and named callers.
 FUNCTIONS: frozenset[tuple[str, str, bool, str, tuple[str, ...]]] = frozenset(
     {
+        ("list_orgs(text,integer)", "analytics_owner", True, "pg_catalog, pg_temp", ("analytics_owner", "app", "relay")),
         ("analytics_now()", "analytics_owner", False, "", ("PUBLIC", "analytics_owner")),
+        # The ids of all organizations, for work that goes through them; a tenant's transaction has no statement that calls it.
+        ("list_orgs(text,integer)", "analytics_owner", True, "pg_catalog, pg_temp", ("analytics_owner", "app")),
         ("prediction_room(text,bigint,bigint,bigint)", "analytics_owner", False, "", ("analytics_owner", "app")),
     }
 )

@@ -9,7 +9,7 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -59,6 +59,11 @@ class Terminal:
     async def __call__(self, *words: str, org: str = NORTHWIND, roles: tuple[str, ...] = (), stdin: str = "", token: str = "") -> Ended:
         return await self._end(await self._start(words, org, roles, token), stdin)
 
+    async def into(self, out: Path, *words: str, org: str = NORTHWIND) -> asyncio.subprocess.Process:
+        """Start a command whose output is appended to a file."""
+        with out.open("ab") as appended:
+            return await self._start(words, org, (), "", appended)
+
     async def interrupted(self, *words: str) -> Ended:
         """Press Ctrl-C as soon as the command waits for the end of a job."""
         process = await self._start(words, NORTHWIND, (), "")
@@ -68,7 +73,9 @@ class Terminal:
         await until(lambda: not self.service.app.watched._watchers)
         return ended
 
-    async def _start(self, words: tuple[str, ...], org: str, roles: tuple[str, ...], token: str) -> asyncio.subprocess.Process:
+    async def _start(
+        self, words: tuple[str, ...], org: str, roles: tuple[str, ...], token: str, out: IO[bytes] | int = asyncio.subprocess.PIPE
+    ) -> asyncio.subprocess.Process:
         config = self.folder / f"{org}-{'-'.join(roles)}.json"
         tokens = {"tenant": token or credentials.token(org, *roles), "operator": credentials.operator_token()}
         config.write_text(json.dumps({"address": self.service.address, "tokens": tokens}))
@@ -78,7 +85,7 @@ class Terminal:
             cwd=ROOT,
             env={**kept, "PYTHONPATH": f"{ROOT}:{ROOT / 'generated'}", "ANALYTICSCTL_CONFIG": str(config)},
             stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=out,
             stderr=asyncio.subprocess.PIPE,
         )
 

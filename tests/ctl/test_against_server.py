@@ -72,7 +72,7 @@ async def test_an_import_inserts_once_and_updates_what_changed(terminal: Termina
         counts.append((answer["inserted"], answer["updated"], answer["unchanged"]))
     assert counts == [(2, 0, 0), (0, 0, 2), (0, 1, 1)]
     stored = (await terminal("facts", "--json", org="ctl-import")).answer["fact_sets"]
-    assert [(item["rows"], item["labelled_rows"]) for item in stored] == [("2", "2")]
+    assert [(item["rows"], item["labelled_rows"]) for item in stored] == [("2", "2"), *[("0", "0")] * 5]
 
 
 async def test_an_import_with_a_bad_row_writes_nothing(terminal: Terminal, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ async def test_an_import_with_a_bad_row_writes_nothing(terminal: Terminal, tmp_p
     assert ended.code == 2
     assert "'much' is not a number" in ended.err
     stored = (await terminal("facts", "--json", org="ctl-bad-row")).answer["fact_sets"]
-    assert [item["rows"] for item in stored] == ["0"]
+    assert [item["rows"] for item in stored] == ["0"] * 6
     skipping = await terminal("import", "employees", str(file), *MAPS, "--skip-bad-rows", org="ctl-bad-row")
     assert skipping.code == 0
     assert "1 inserted" in skipping.out
@@ -253,7 +253,8 @@ async def test_erasing_takes_one_employee_or_all(terminal: Terminal, tmp_path: P
     file.write_text(STAFF.format(income=1))
     await terminal("import", "employees", str(file), *MAPS, org=org)
     assert (await terminal("facts", "delete", "--employee", "1", "--yes", org=org)).out == "1 rows erased\n"
-    assert (await terminal("facts", "delete", "--everything", "--yes", "--json", org=org)).answer == {"deleted": "1"}
+    everything = ("facts", "delete", "--set", "employees", "--everything", "--yes", "--json")
+    assert (await terminal(*everything, org=org)).answer == {"deleted": "1"}
     assert "employees" in (await terminal("facts", org=org)).out
 
 

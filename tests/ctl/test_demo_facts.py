@@ -47,17 +47,17 @@ def test_every_kind_of_fact_is_loaded(loaded: dict[str, list[Message]]) -> None:
     assert loaded.keys() == BATCHES.keys()
 
 
-def test_every_row_is_one_that_the_server_takes(loaded: dict[str, list[Message]]) -> None:
+async def test_every_row_is_one_that_the_server_takes(loaded: dict[str, list[Message]]) -> None:
     for kind, rows in loaded.items():
-        good, errors = checked(BATCHES[kind], rows, TODAY)
+        good, errors = await checked(BATCHES[kind], rows, TODAY)
         assert (len(good), errors) == (len(rows), [])
 
 
-def test_the_rows_of_the_last_days_of_a_long_month_are_taken_too() -> None:
+async def test_the_rows_of_the_last_days_of_a_long_month_are_taken_too() -> None:
     for today in (datetime.date(2028, 2, 29), datetime.date(2027, 1, 31), datetime.date(2027, 3, 1)):
         for request in requests(next(crowd()), today):
             batch = BATCHES[request.WhichOneof("batch") or ""]
-            assert checked(batch, batch.rows(request), today)[1] == []
+            assert (await checked(batch, batch.rows(request), today))[1] == []
 
 
 def test_the_same_organization_and_day_give_the_same_rows() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from server.ctl.fact_files import EMPLOYEES
 from server.ctl.failures import BadInput, ExitCode
 from server.ctl.mapping import Plan, last_month_end, plan
 
@@ -19,7 +20,7 @@ KEY = "employee_key=EmployeeNumber"
 
 
 def made(header: Sequence[str] = HEADER, *maps: str, constants: Sequence[str] = (), ignore: Sequence[str] = ()) -> Plan:
-    return plan(header, maps=maps, constants=constants, ignore=ignore, today=TODAY)
+    return plan(EMPLOYEES, header, maps=maps, constants=constants, ignore=ignore, today=TODAY)
 
 
 def columns(made_plan: Plan) -> dict[str, str]:

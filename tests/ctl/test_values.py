@@ -9,22 +9,23 @@ from analytics.v1.employees_pb2 import BusinessTravel, Employee, EmployeeAttribu
 from analytics.v1.models_pb2 import ModelType
 from analytics.v1.tenant_service_pb2 import CompanySizeRange
 
-from server.ctl.values import EMPLOYEE_FIELDS, Unreadable, choice, normalized, read, short_names, spellings
+from server.ctl.fact_files import EMPLOYEES
+from server.ctl.values import Unreadable, choice, normalized, read, short_names, spellings
 
 
 def test_every_field_of_the_contract_is_known() -> None:
     expected = {field.name for field in (*Employee.DESCRIPTOR.fields, *EmployeeAttributes.DESCRIPTOR.fields)} - {"attributes"}
-    assert set(EMPLOYEE_FIELDS) == expected
+    assert set(EMPLOYEES.fields) == expected
 
 
 @pytest.mark.parametrize("text", ["Yes", "y", "TRUE", "1", "on", " yes "])
 def test_a_flag_is_read_as_yes(text: str) -> None:
-    assert read(EMPLOYEE_FIELDS["over_time"], text) is True
+    assert read(EMPLOYEES.fields["over_time"], text) is True
 
 
 @pytest.mark.parametrize("text", ["No", "n", "false", "0", "OFF"])
 def test_a_flag_is_read_as_no(text: str) -> None:
-    assert read(EMPLOYEE_FIELDS["over_time"], text) is False
+    assert read(EMPLOYEES.fields["over_time"], text) is False
 
 
 @pytest.mark.parametrize(
@@ -39,25 +40,25 @@ def test_a_flag_is_read_as_no(text: str) -> None:
     ],
 )
 def test_travel_is_read_in_the_usual_spellings(text: str, expected: int) -> None:
-    assert read(EMPLOYEE_FIELDS["business_travel"], text) == expected
+    assert read(EMPLOYEES.fields["business_travel"], text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "  ", "NA", "n/a", "null", "NULL"])
 def test_a_text_that_says_nothing_is_absent(text: str) -> None:
-    assert read(EMPLOYEE_FIELDS["monthly_income"], text) is None
+    assert read(EMPLOYEES.fields["monthly_income"], text) is None
 
 
 def test_free_text_is_taken_as_it_is_even_when_it_looks_absent() -> None:
-    assert read(EMPLOYEE_FIELDS["department"], "NA") == "NA"
-    assert read(EMPLOYEE_FIELDS["department"], "") is None
+    assert read(EMPLOYEES.fields["department"], "NA") == "NA"
+    assert read(EMPLOYEES.fields["department"], "") is None
 
 
 def test_a_whole_number_may_be_written_with_a_zero_fraction() -> None:
-    assert read(EMPLOYEE_FIELDS["job_level"], "3.0") == 3
+    assert read(EMPLOYEES.fields["job_level"], "3.0") == 3
 
 
 def test_a_date_is_read() -> None:
-    assert read(EMPLOYEE_FIELDS["as_of"], "2024-02-29") == datetime.date(2024, 2, 29)
+    assert read(EMPLOYEES.fields["as_of"], "2024-02-29") == datetime.date(2024, 2, 29)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +83,12 @@ def test_a_date_is_read() -> None:
 )
 def test_a_text_that_is_no_value_says_what_is_allowed(field: str, text: str, part: str) -> None:
     with pytest.raises(Unreadable, match=part):
-        read(EMPLOYEE_FIELDS[field], text)
+        read(EMPLOYEES.fields[field], text)
 
 
 def test_a_long_or_steering_text_is_shown_short_and_harmless() -> None:
     with pytest.raises(Unreadable) as caught:
-        read(EMPLOYEE_FIELDS["monthly_income"], "\x1b[31m" + "x" * 1000)
+        read(EMPLOYEES.fields["monthly_income"], "\x1b[31m" + "x" * 1000)
     assert len(str(caught.value)) < 100
     assert "\x1b" not in str(caught.value)
 

@@ -14,7 +14,7 @@ import pytest
 from server.ctl.demo_organizations import ORGANIZATIONS
 from tests.ctl.terminal import Terminal
 from tests.docs.blocks import DOCUMENTS, ROOT, Block, name, read
-from tests.support import credentials, environment
+from tests.support import credentials, environment, insights
 from tests.support.live import running
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ async def live(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> As
     async with running(environment.settings(cluster, database, reflection=True), folder) as service:
         loaded = await Terminal(service, folder).demo()
         assert loaded.code == 0, loaded.out + loaded.err
+        # What its first night would find.
+        await insights.recorded(service.app.db, ORGANIZATIONS[0].org_id, [insights.finding(str(number)) for number in range(3)])
         yield service
     await cluster.drop_database(database)
 

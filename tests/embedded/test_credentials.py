@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import jwt
@@ -13,7 +14,8 @@ from analytics.v1.employees_pb2 import EmployeeAttributes
 from analytics.v1.predictions_pb2 import RequestPredictionRequest
 from google.protobuf import json_format
 
-from server.ctl.values import ATTRIBUTE_FIELDS, read
+from server.ctl.fact_fields import ATTRIBUTE_FIELDS
+from server.ctl.values import read
 from server.embedded import EmbeddedError, guide
 from server.embedded.credentials import load_passwords, load_signing_key, mint_token
 from server.embedded.environment import build_environment
@@ -49,7 +51,7 @@ def _mint(data: DataFolder, org_id: str | None, *roles: Role) -> str:
 def test_secrets_are_drawn_once_and_readable_by_their_owner_only(data: DataFolder) -> None:
     first, key = load_passwords(data.secrets), load_signing_key(data.secrets)
     assert (load_passwords(data.secrets), load_signing_key(data.secrets)) == (first, key)
-    assert len({first.owner, first.app, first.dispatch, first.trainer, first.benchmark}) == 5
+    assert len({first.owner, first.app, first.dispatch, first.trainer, first.benchmark, first.relay}) == 6
     assert {stat.S_IMODE(path.stat().st_mode) for path in data.secrets.iterdir()} == {0o600}
     assert {path.name for path in data.secrets.iterdir()} == {"secrets.json", "signing-key.pem", "jwks.json"}
 
@@ -128,3 +130,25 @@ def test_where_there_is_no_grpcurl_the_lines_to_paste_are_of_analyticsctl(monkey
     given = dict(word.split("=", 1) for word in words if "=" in word)
     assert given.keys() == {descriptor.name for descriptor in EmployeeAttributes.DESCRIPTOR.fields}
     assert all(read(ATTRIBUTE_FIELDS[name], text) is not None for name, text in given.items())
+
+
+def test_a_password_that_an_earlier_release_did_not_need_is_drawn_and_the_others_stay(data: DataFolder) -> None:
+    path = data.secrets / "secrets.json"
+    first = load_passwords(data.secrets)
+    kept = json.loads(path.read_text())
+    del kept["relay"]
+    path.write_text(json.dumps(kept))
+    second = load_passwords(data.secrets)
+    assert second.relay not in {"", first.relay}
+    assert replace(second, relay=first.relay) == first
+    assert load_passwords(data.secrets) == second
+
+
+def test_a_secrets_file_that_lost_what_nothing_can_replace_is_refused(data: DataFolder) -> None:
+    path = data.secrets / "secrets.json"
+    load_passwords(data.secrets)
+    kept = json.loads(path.read_text())
+    del kept["secret_key"]
+    path.write_text(json.dumps(kept))
+    with pytest.raises(EmbeddedError, match="damaged"):
+        load_passwords(data.secrets)

@@ -183,7 +183,8 @@ async def test_a_thousand_findings_take_as_many_statements_as_ten(shared: Servic
     for number in (10, 1000):
         said.clear()
         await recorded(shared.app.db, org, [finding(f"{number}/{each}") for each in range(number)])
-        taken.append(list(said))
+        # The process has loops of its own, which say other things meanwhile.
+        taken.append([sql for sql in said if "insights" in sql or "outbox" in sql])
     assert taken[0] == taken[1]
     assert 0 < len(taken[0]) < 10
 

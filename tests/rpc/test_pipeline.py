@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2
 from server.errors import AnalyticsError, Kind, Quota, Reason, Resource
 from server.identity import Caller, OrgId, Role, UserId
 from server.rpc.interceptors import PIPELINE
+from server.rpc.ready import Ready
 from server.telemetry.metrics import REGISTRY
 from tests.rpc.serving import bearer, failure, operator, raw_call, serving
 
@@ -59,6 +60,16 @@ async def test_a_unary_call_reaches_its_handler_with_the_verified_caller(tmp_pat
         assert call.caller == Caller(OrgId("acme"), UserId("ada"), frozenset({Role.VIEWER}))
         assert call.method == "/analytics.v1.AnalyticsService/GetPredictionJob"
         assert 5 < call.remaining() <= 7
+
+
+async def test_an_answer_that_is_serialized_already_arrives_as_it_is(tmp_path: Path) -> None:
+    made = predictions_pb2.GetPredictionJobResponse(job=predictions_pb2.PredictionJob(id=JOB, revision=7))
+
+    async def ready(request: predictions_pb2.GetPredictionJobRequest, call: Call) -> Ready[predictions_pb2.GetPredictionJobResponse]:
+        return Ready(made.SerializeToString())
+
+    async with serving(tmp_path, {"GetPredictionJob": ready}) as served:
+        assert await served.analytics.GetPredictionJob(GET, metadata=bearer()) == made
 
 
 async def test_a_stream_of_answers_arrives_in_order(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncpg
 
-ROLES = ("app", "dispatch", "trainer", "benchmark")
+ROLES = ("app", "dispatch", "trainer", "benchmark", "relay")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ def settings(cluster: Cluster, database: str, **overrides: object) -> Settings:
         "db_dispatch_password": PASSWORDS[DbRole.DISPATCH],
         "db_trainer_password": PASSWORDS[DbRole.TRAINER],
         "db_benchmark_password": PASSWORDS[DbRole.BENCHMARK],
+        "db_relay_password": PASSWORDS[DbRole.RELAY],
         "secret_key": SECRET_KEY,
         "tenant_requests_per_second": 1e6,
         "tenant_request_burst": 1_000_000,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from analytics.admin.v1 import operations_service_pb2 as ops
-from analytics.v1 import models_pb2, predictions_pb2, tenant_service_pb2
+from analytics.v1 import insights_pb2, models_pb2, predictions_pb2, tenant_service_pb2
 
 from tests.support import live
 
@@ -70,6 +70,12 @@ async def _runs(service: Service, size: int, token: str) -> Page:
     return [run.id for run in answer.runs], answer.next_page_token
 
 
+async def _insights(service: Service, size: int, token: str) -> Page:
+    request = insights_pb2.GetInsightsRequest(page_size=size, page_token=token)
+    answer = await service.analytics.GetInsights(request, metadata=_WHO)
+    return [insight.id for insight in answer.insights], answer.next_page_token
+
+
 MODEL_ROW = (
     "INSERT INTO shared_models (model_id, name, type, version, state, training_cutoff, metrics, schema, training_rows, artifact_sha256,"
     " created_at) VALUES ($1, 'm', 'turnover_prediction', $1::uuid::text, 'DEPRECATED', now(), '{}', '{\"features\": []}', 1, '', $2)"
@@ -85,6 +91,15 @@ LISTS = {
     ),
     "ListAuditEntries": Listing(
         "audit_entries", "entry_id", "INSERT INTO audit_entries VALUES ('walker', $1, $2, 'u', 'a', 't', 'r', 'q', '{}')", _entries,
+    ),
+    "GetInsights": Listing(
+        "insights", "insight_id",
+        "INSERT INTO insights (org_id, insight_id, fingerprint, category, insight_type, title, description, confidence, data_points,"
+        " actions, provenance, severity, digest, message, created_at, updated_at, shown_at, expires_at, listed, revision)"
+        " VALUES ('walker', $1, uuid_send($1), 'hr', 'high_turnover_risk', 't', 'd', 0.5, '{}', '[]', '{}', 1, '',"
+        # The id is field 1 of the message, 36 letters.
+        " '\\x0a24'::bytea || convert_to($1::uuid::text, 'UTF8'), $2, $2, $2, 'infinity', true, 1)",
+        _insights,
     ),
     "ListModels": Listing("shared_models", "model_id", MODEL_ROW, _models),
     "ListJobRuns": Listing(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 from analytics.admin.v1 import operations_service_pb2_grpc
+from analytics.events.v1 import event_service_pb2_grpc
 from analytics.v1 import analytics_service_pb2_grpc, fact_service_pb2_grpc, tenant_service_pb2_grpc
 
 from server import app as composition
@@ -61,6 +62,11 @@ class Service:
         return tenant_service_pb2_grpc.TenantServiceStub(self.channel)
 
     @property
+    def events(self) -> event_service_pb2_grpc.EventServiceAsyncStub:
+        """Stub of EventService."""
+        return event_service_pb2_grpc.EventServiceStub(self.channel)
+
+    @property
     def operations(self) -> operations_service_pb2_grpc.OperationsServiceAsyncStub:
         """Stub of OperationsService."""
         return operations_service_pb2_grpc.OperationsServiceStub(self.channel)
@@ -84,6 +90,7 @@ async def running(settings: Settings, folder: Path, *, worker: bool = True) -> A
         runtime = PredictionRuntime(PredictionWorker(app, Scorers(app.db)))
         tasks = [asyncio.create_task(app.dispatcher.run())]
         tasks += [asyncio.create_task(runtime.run()), asyncio.create_task(RunWorker(app).run())] if worker else []
+        tasks += [asyncio.create_task(app.relay.run())] if worker else []
         server = await serve(settings, services(app), verifier=await verifier_of(settings))
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:

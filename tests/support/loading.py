@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analytics.v1 import fact_service_pb2 as pb
+from tests.support.made_facts import batch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from analytics.v1 import employees_pb2
+    from analytics.v1 import fact_service_pb2 as pb
+    from google.protobuf.message import Message
 
     from tests.support.live import Metadata, Service
 
-    Rows = Iterable[employees_pb2.Employee]
+    Rows = Iterable[Message]
 
 
 async def stream(batches: Sequence[Rows]) -> AsyncIterator[pb.IngestFactsRequest]:
-    """Stream batches."""
-    for batch in batches:
-        yield pb.IngestFactsRequest(employees=pb.EmployeeBatch(employees=batch))
+    """Stream batches, each of facts of one kind; one without facts is of employees."""
+    for facts in batches:
+        yield batch(facts)
 
 
 async def load_batches(service: Service, who: Metadata, *batches: Rows) -> list[pb.BatchResult]:

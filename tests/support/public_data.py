@@ -56,9 +56,9 @@ def records(name: str) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(lines)
 
 
-def table(name: str) -> list[dict[str, object]]:
-    """Return the rows of a Parquet file by column."""
-    rows: list[dict[str, object]] = parquet.read_table(path(name)).to_pylist()
+def table(name: str, *only: tuple[str, str, str]) -> list[dict[str, object]]:
+    """Return the rows of a Parquet file by column; `only` those for which all of (column, operator, value) hold."""
+    rows: list[dict[str, object]] = parquet.read_table(path(name), filters=list(only) or None).to_pylist()
     return rows
 
 
@@ -220,17 +220,18 @@ def churn_contracts() -> Iterator[contracts_pb2.Contract]:
         )
 
 
-# Baltimore: five fiscal years, each ending on 30 June; agencies W... are summer jobs of young people and are left out.
+# Baltimore: five fiscal years, each ending on 30 June; agencies W... are summer jobs of young people and are left out. Keys are
+# hexadecimal hashes: all are before `g`, a sixteenth of the people before `1`.
 
 
-def _baltimore() -> Iterator[tuple[date, Mapping[str, object]]]:
+def _baltimore(before: str) -> Iterator[tuple[date, Mapping[str, object]]]:
     """Yield the end of the fiscal year and the row; one row per person and year, rows without a hire date left out.
 
     The rows without a hire date share one key, since the key is a hash of name and hire date; three people hold two
     posts, of which the first counts.
     """
     seen: set[tuple[object, object]] = set()
-    for row in table("hr_baltimore_payroll_panel_fy2012_2016.parquet"):
+    for row in table("hr_baltimore_payroll_panel_fy2012_2016.parquet", ("employee_id", "<", before)):
         key = (row["employee_id"], row["fiscal_year"])
         if row["hire_date"] is None or str(row["agency_group"]).startswith("W") or key in seen:
             continue
@@ -238,9 +239,9 @@ def _baltimore() -> Iterator[tuple[date, Mapping[str, object]]]:
         yield date(int(str(row["fiscal_year"])), 6, 30), row
 
 
-def baltimore_employees() -> Iterator[employees_pb2.Employee]:
+def baltimore_employees(before: str = "g") -> Iterator[employees_pb2.Employee]:
     """Yield the state of each employee at the end of each fiscal year; FY2016 has no outcome yet."""
-    for end, row in _baltimore():
+    for end, row in _baltimore(before):
         hired, salary = row["hire_date"], float(str(row["annual_salary"]))
         assert isinstance(hired, datetime)
         known = employees_pb2.EmployeeAttributes(
@@ -256,16 +257,16 @@ def baltimore_employees() -> Iterator[employees_pb2.Employee]:
         yield employee
 
 
-def baltimore_exits() -> Iterator[payroll_pb2.EmployeeExit]:
+def baltimore_exits(before: str = "g") -> Iterator[payroll_pb2.EmployeeExit]:
     """Yield who was not in the next year's file; the day is not known, so it is the middle of that year."""
-    for end, row in _baltimore():
+    for end, row in _baltimore(before):
         if row["left_next_fy"] == 1:
             yield payroll_pb2.EmployeeExit(employee_key=str(row["employee_id"]), exit_date=Date(year=end.year, month=12, day=31))
 
 
-def baltimore_payroll() -> Iterator[payroll_pb2.PayrollEntry]:
+def baltimore_payroll(before: str = "g") -> Iterator[payroll_pb2.PayrollEntry]:
     """Yield a twelfth of each year's gross pay as that of its last month; years without gross pay are left out."""
-    for end, row in _baltimore():
+    for end, row in _baltimore(before):
         if row["gross_pay"] is not None:
             yield payroll_pb2.PayrollEntry(
                 employee_key=str(row["employee_id"]),
@@ -286,9 +287,10 @@ def public_spend() -> Iterator[spend_pb2.SpendEntry]:
             yield _spent(row["body"], "all", row["month"], row["total_gbp"])
 
 
-def council_spend() -> Iterator[spend_pb2.SpendEntry]:
-    """Yield the spend of five councils per unit, category and month; the unit is `council/unit`."""
-    rows = [row for row in table("spend_uk_council_unit_month.parquet") if row["unit"]]
+def council_spend(body: str = "") -> Iterator[spend_pb2.SpendEntry]:
+    """Yield the spend of five councils, or of one, per unit, category and month; the unit is `council/unit`."""
+    only = [("body", "==", body)] if body else []
+    rows = [row for row in table("spend_uk_council_unit_month.parquet", *only) if row["unit"]]
     whole = _whole_months((str(row["body"]), str(row["month"])) for row in rows)
     for row in rows:
         if (row["body"], row["month"]) in whole:

@@ -250,6 +250,7 @@ async def stack(**overrides: object) -> AsyncIterator[Stack]:
         app = composition.make(settings)
         await trained.activate_model(app)
         await app.db.close()
+        await app.valkey.close()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{settings.grpc_port}", options=_CHANNEL) as channel:
             yield Stack(folder, cluster, database, settings, channel, keeper)
     finally:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
+from buf.validate import validate_pb2
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import FieldDescriptor
 
@@ -20,6 +21,7 @@ SERVICES = (
     "analytics.v1.AnalyticsService",
     "analytics.v1.FactService",
     "analytics.v1.TenantService",
+    "analytics.events.v1.EventService",
     "analytics.admin.v1.OperationsService",
 )
 
@@ -112,12 +114,16 @@ def _set(message: Message, part: FieldDescriptor, dice: random.Random, pools: Po
 
 
 def _scalar(part: FieldDescriptor, dice: random.Random, pools: Pools) -> object:
-    if part.name in pools.values:
-        return dice.choice(pools.values[part.name])
+    # Fields of one name may be of different types.
+    fitting = [value for value in pools.values.get(part.name, ()) if isinstance(value, str) == (part.type == FieldDescriptor.TYPE_STRING)]
+    if fitting:
+        return dice.choice(fitting)
     if part.enum_type is not None:
         return dice.choice([value.number for value in part.enum_type.values])
     if part.type == FieldDescriptor.TYPE_BOOL:
         return True
+    if part.type == FieldDescriptor.TYPE_STRING and "[0-9]{1,15}" in part.GetOptions().Extensions[validate_pb2.field].string.pattern:
+        return f"{dice.randint(0, 99)}.50"
     if part.type == FieldDescriptor.TYPE_STRING:
         return str(UUID(int=dice.getrandbits(128), version=4)) if part.name.endswith("_id") else f"text-{dice.randint(0, 9)}"
     return dice.randint(1, 3)

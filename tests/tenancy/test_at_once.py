@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from analytics.v1 import insights_pb2 as pb
 from sqlalchemy import func, literal_column, select, text, true
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from server.db import Database, tenant
 from server.db.engines import DbRole
-from server.identity import JobId, OrgId
+from server.identity import JobId, OrgId, UserId
+from server.insights.model import Category
+from server.insights.reading import store as reading
+from server.insights.reading.store import Wanted
 from server.predictions.at_once import store
 from tests.queue.simulation import add_jobs, add_model
-from tests.support import environment
+from tests.support import environment, insights
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from tests.support.databases import Cluster
 
 ORGS = [OrgId(f"org-{number}") for number in range(5)]
+USER = UserId("u")
 CALLS = 4_000
 CONTEXT = text("SELECT coalesce(current_setting('app.org_id', true), '') AS org")
 # Plans that would read the table before the tenant is set, were the statement free to choose them.
@@ -73,6 +78,31 @@ async def test_a_statement_at_once_finds_its_tenants_row_however_it_is_planned_a
             assert (await store.get(db, org, job_id)) is not None
             other = ORGS[(ORGS.index(org) + 1) % len(ORGS)]
             assert await store.get(db, other, job_id) is None
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: "-".join(plan) or "as it likes")
+async def test_a_page_at_once_has_its_tenants_rows_however_it_is_planned_and_nobody_elses(
+    cluster: Cluster, database: str, db: Database, plan: dict[str, str]
+) -> None:
+    for org in ORGS:
+        await insights.recorded(db, org, [insights.finding(f"{org}/{number}", title=org) for number in range(3)])
+    admin = await asyncpg.connect(cluster.postgres.admin_url, database=database)
+    for name, value in plan.items():
+        await admin.execute(f"ALTER DATABASE {database} SET {name} = {value}")
+    await admin.close()
+    fresh = Database(environment.settings(cluster, database, db_pool_size=1), _silent)
+    for _ in range(7):  # as above
+        for org in ORGS:
+            for wanted in (Wanted(USER), Wanted(USER, Category.FINANCE), Wanted(USER, min_confidence=0.1, unviewed_only=True)):
+                rows = await reading.page(fresh, org, wanted, None, 21)
+                assert [pb.Insight.FromString(row.message).title for row in rows] == [org] * 3
+                assert [row[2:] for row in rows] == sorted((row[2:] for row in rows), reverse=True)
+                assert [row[2:] for row in await reading.page(fresh, org, wanted, rows[0][2:], 21)] == [row[2:] for row in rows[1:]]
+            (first, *_) = await reading.page(fresh, org, Wanted(USER), None, 21)
+            assert await reading.get(fresh, org, USER, first.insight_id) == first
+            other = ORGS[(ORGS.index(org) + 1) % len(ORGS)]
+            assert await reading.get(fresh, other, USER, first.insight_id) is None
+    await fresh.close()
 
 
 def _leaky() -> Executable:

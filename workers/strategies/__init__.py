@@ -15,6 +15,7 @@ from server.ml.turnover import TURNOVER
 from server.registry.model import ModelType
 from server.training import store
 from workers.strategies.classifying import read_labelled
+from workers.strategies.forecasting import read_series
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 STRATEGIES: Mapping[ModelType, Strategy] = {
     ModelType.TURNOVER_PREDICTION: partial(read_labelled, TURNOVER, store.pooled_turnover_rows),
+    ModelType.SPEND_FORECASTING: read_series,
     ModelType.CONTRACT_RISK: partial(read_labelled, CONTRACT_RISK, store.pooled_contract_rows),
     ModelType.PERFORMANCE_PREDICTION: partial(read_labelled, PERFORMANCE, store.pooled_review_rows),
 }

@@ -29,7 +29,7 @@ if _version_not_supported:
 
 
 class AnalyticsServiceStub:
-    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
+    """Insights, predictions, the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
@@ -103,7 +103,7 @@ class AnalyticsServiceStub:
 
 
 class AnalyticsServiceServicer:
-    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
+    """Insights, predictions, the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
@@ -291,7 +291,7 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalyticsService:
-    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
+    """Insights, predictions, the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """

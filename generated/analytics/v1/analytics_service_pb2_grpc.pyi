@@ -30,7 +30,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnalyticsServiceStub:
-    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
+    """Insights, predictions, the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
@@ -105,7 +105,7 @@ class AnalyticsServiceStub:
 
 @_typing.type_check_only
 class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
-    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
+    """Insights, predictions, the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """
@@ -176,7 +176,7 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     """
 
 class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Insights, predictions and the models behind them, and benchmarks. The organization is that of the credential; ids of another
+    """Insights, predictions, the models behind them, and benchmarks. The organization is that of the credential; ids of another
     organization answer as unknown ones. Every RPC may fail with UNAUTHENTICATED, PERMISSION_DENIED (ROLE_REQUIRED), INVALID_ARGUMENT
     (VALIDATION_FAILED), RESOURCE_EXHAUSTED (TENANT_RATE_LIMITED), DEADLINE_EXCEEDED, UNAVAILABLE and INTERNAL.
     """

@@ -105,6 +105,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE: this server works on as many calls as it may; nothing was done, retry after the given pause."""
     ERROR_REASON_INSIGHT_NOT_FOUND: _ErrorReason.ValueType  # 36
     """NOT_FOUND: no such active insight in the caller's organization."""
+    ERROR_REASON_CONTRACT_NOT_FOUND: _ErrorReason.ValueType  # 40
+    """NOT_FOUND: no such contract in the caller's organization."""
+    ERROR_REASON_SPEND_SERIES_NOT_FOUND: _ErrorReason.ValueType  # 41
+    """NOT_FOUND: no amounts of such a unit, or unit and category, in the caller's organization."""
+    ERROR_REASON_CURSOR_EXPIRED: _ErrorReason.ValueType  # 60
+    """OUT_OF_RANGE: events after the cursor are no longer kept; metadata `oldest_cursor` is where those that are begin."""
+    ERROR_REASON_CURSOR_INVALID: _ErrorReason.ValueType  # 61
+    """INVALID_ARGUMENT: the cursor is damaged, or belongs to another organization; start again without one."""
+    ERROR_REASON_EVENT_TYPE_REFUSED: _ErrorReason.ValueType  # 62
+    """INVALID_ARGUMENT, of one event: its type is unknown, or the service sends such events and takes none; ListEventTypes
+    has those it takes.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or a job failed. It stands as text in `google.rpc.ErrorInfo.reason` (domain `analytics`) of every error
@@ -187,4 +199,16 @@ ERROR_REASON_SERVER_BUSY: ErrorReason.ValueType  # 35
 """UNAVAILABLE: this server works on as many calls as it may; nothing was done, retry after the given pause."""
 ERROR_REASON_INSIGHT_NOT_FOUND: ErrorReason.ValueType  # 36
 """NOT_FOUND: no such active insight in the caller's organization."""
+ERROR_REASON_CONTRACT_NOT_FOUND: ErrorReason.ValueType  # 40
+"""NOT_FOUND: no such contract in the caller's organization."""
+ERROR_REASON_SPEND_SERIES_NOT_FOUND: ErrorReason.ValueType  # 41
+"""NOT_FOUND: no amounts of such a unit, or unit and category, in the caller's organization."""
+ERROR_REASON_CURSOR_EXPIRED: ErrorReason.ValueType  # 60
+"""OUT_OF_RANGE: events after the cursor are no longer kept; metadata `oldest_cursor` is where those that are begin."""
+ERROR_REASON_CURSOR_INVALID: ErrorReason.ValueType  # 61
+"""INVALID_ARGUMENT: the cursor is damaged, or belongs to another organization; start again without one."""
+ERROR_REASON_EVENT_TYPE_REFUSED: ErrorReason.ValueType  # 62
+"""INVALID_ARGUMENT, of one event: its type is unknown, or the service sends such events and takes none; ListEventTypes
+has those it takes.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -22,16 +22,19 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from analytics.v1 import contracts_pb2 as analytics_dot_v1_dot_contracts__pb2
 from analytics.v1 import employees_pb2 as analytics_dot_v1_dot_employees__pb2
 from analytics.v1 import models_pb2 as analytics_dot_v1_dot_models__pb2
+from analytics.v1 import performance_pb2 as analytics_dot_v1_dot_performance__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61nalytics/v1/predictions.proto\x12\x0c\x61nalytics.v1\x1a\x1c\x61nalytics/v1/employees.proto\x1a\x19\x61nalytics/v1/models.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"z\n\rTurnoverInput\x12\x33\n\x0c\x65mployee_key\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12\x34\n\nattributes\x18\x02 \x01(\x0b\x32 .analytics.v1.EmployeeAttributes\"\x94\x01\n\x0c\x43ontribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x36\n\tdirection\x18\x02 \x01(\x0e\x32#.analytics.v1.ContributionDirection\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12%\n\x04\x62\x61nd\x18\x04 \x01(\x0e\x32\x17.analytics.v1.ValueBand\"\x9e\x01\n\x0eTurnoverResult\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x1a\n\x12predicted_to_leave\x18\x02 \x01(\x08\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x31\n\rcontributions\x18\x04 \x03(\x0b\x32\x1a.analytics.v1.Contribution\x12\x1a\n\x12model_was_drifting\x18\x05 \x01(\x08\"\x93\x04\n\rPredictionJob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12+\n\nmodel_type\x18\x03 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12\x12\n\ninput_hash\x18\x05 \x01(\t\x12/\n\x05state\x18\x06 \x01(\x0e\x32 .analytics.v1.PredictionJobState\x12\x31\n\rschedule_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\x05\x12\x10\n\x08revision\x18\x0c \x01(\x03\x12!\n\x05\x65rror\x18\r \x01(\x0b\x32\x12.google.rpc.Status\x12\x30\n\x08turnover\x18\x0e \x01(\x0b\x32\x1c.analytics.v1.TurnoverResultH\x00\x12\x12\n\ngeneration\x18\x0f \x01(\x05\x42\x08\n\x06result\"\xeb\x01\n\x0fPredictionInput\x12\x37\n\nmodel_type\x18\x01 \x01(\x0e\x32\x17.analytics.v1.ModelTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x08turnover\x18\x02 \x01(\x0b\x32\x1b.analytics.v1.TurnoverInputH\x00\x12+\n\x08\x66\x65\x61tures\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x31\n\rschedule_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"\x95\x02\n\x18RequestPredictionRequest\x12\x37\n\nmodel_type\x18\x01 \x01(\x0e\x32\x17.analytics.v1.ModelTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x08turnover\x18\x02 \x01(\x0b\x32\x1b.analytics.v1.TurnoverInputH\x00\x12+\n\x08\x66\x65\x61tures\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x31\n\rschedule_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"k\n\x19RequestPredictionResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65\x64uplicated\x18\x02 \x01(\x08\x12(\n\x03job\x18\x03 \x01(\x0b\x32\x1b.analytics.v1.PredictionJob\"\x82\x01\n\x1e\x42\x61tchRequestPredictionsRequest\x12?\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x1d.analytics.v1.PredictionInputB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\x8a\x01\n\x1b\x42\x61tchRequestPredictionsItem\x12;\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\'.analytics.v1.RequestPredictionResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"[\n\x1f\x42\x61tchRequestPredictionsResponse\x12\x38\n\x05items\x18\x01 \x03(\x0b\x32).analytics.v1.BatchRequestPredictionsItem\"j\n\x17GetPredictionJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x35\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xbaH\t\xaa\x01\x06\"\x02\x08\x1e\x32\x00\"D\n\x18GetPredictionJobResponse\x12(\n\x03job\x18\x01 \x01(\x0b\x32\x1b.analytics.v1.PredictionJob\"\xc7\x01\n\x19ListPredictionJobsRequest\x12\x35\n\nmodel_type\x18\x01 \x01(\x0e\x32\x17.analytics.v1.ModelTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32 .analytics.v1.PredictionJobStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"`\n\x1aListPredictionJobsResponse\x12)\n\x04jobs\x18\x01 \x03(\x0b\x32\x1b.analytics.v1.PredictionJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x1a\x43\x61ncelPredictionJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"G\n\x1b\x43\x61ncelPredictionJobResponse\x12(\n\x03job\x18\x01 \x01(\x0b\x32\x1b.analytics.v1.PredictionJob\"V\n\x19WatchPredictionJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"Y\n\x1aWatchPredictionJobResponse\x12(\n\x03job\x18\x01 \x01(\x0b\x32\x1b.analytics.v1.PredictionJob\x12\x11\n\theartbeat\x18\x02 \x01(\x08*\xe6\x01\n\x12PredictionJobState\x12$\n PREDICTION_JOB_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPREDICTION_JOB_STATE_QUEUED\x10\x01\x12 \n\x1cPREDICTION_JOB_STATE_RUNNING\x10\x02\x12\"\n\x1ePREDICTION_JOB_STATE_COMPLETED\x10\x03\x12\x1f\n\x1bPREDICTION_JOB_STATE_FAILED\x10\x04\x12\"\n\x1ePREDICTION_JOB_STATE_CANCELLED\x10\x05*\x8b\x01\n\x15\x43ontributionDirection\x12&\n\"CONTRIBUTION_DIRECTION_UNSPECIFIED\x10\x00\x12$\n CONTRIBUTION_DIRECTION_INCREASES\x10\x01\x12$\n CONTRIBUTION_DIRECTION_DECREASES\x10\x02*\x98\x01\n\tValueBand\x12\x1a\n\x16VALUE_BAND_UNSPECIFIED\x10\x00\x12\x16\n\x12VALUE_BAND_MISSING\x10\x01\x12\x12\n\x0eVALUE_BAND_LOW\x10\x02\x12\x15\n\x11VALUE_BAND_MEDIUM\x10\x03\x12\x13\n\x0fVALUE_BAND_HIGH\x10\x04\x12\x17\n\x13VALUE_BAND_CATEGORY\x10\x05\x42O\n\x10\x63om.analytics.v1B\x10PredictionsProtoP\x01Z\x18\x61nalytics/v1;analyticsv1\xaa\x02\x0c\x41nalytics.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61nalytics/v1/predictions.proto\x12\x0c\x61nalytics.v1\x1a\x1c\x61nalytics/v1/contracts.proto\x1a\x1c\x61nalytics/v1/employees.proto\x1a\x19\x61nalytics/v1/models.proto\x1a\x1e\x61nalytics/v1/performance.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16google/type/date.proto\"z\n\rTurnoverInput\x12\x33\n\x0c\x65mployee_key\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12\x34\n\nattributes\x18\x02 \x01(\x0b\x32 .analytics.v1.EmployeeAttributes\"\xac\x01\n\rMonthlyAmount\x12)\n\x06period\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12,\n\x06\x61mount\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x34&\xf5k\x0c\x43)\x00\x00\x34&\xf5k\x0c\xc3H\x00\x88\x01\x01\x12,\n\x06\x62udget\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x34&\xf5k\x0c\x43)\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x42\t\n\x07_amountB\t\n\x07_budget\"\xaa\x02\n\nSpendInput\x12+\n\x04unit\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12/\n\x08\x63\x61tegory\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12\x36\n\x07history\x18\x03 \x03(\x0b\x32\x1b.analytics.v1.MonthlyAmountB\x08\xbaH\x05\x92\x01\x02\x10\x30\x12\x1a\n\x07horizon\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0c(\x00:j\xbaHg\x1a\x65\n\x16spend_input.one_source\x12\x1bgive either unit or history\x1a.(this.unit == \'\') != (size(this.history) == 0)\"~\n\x11\x43ontractRiskInput\x12\x33\n\x0c\x63ontract_key\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12\x34\n\nattributes\x18\x02 \x01(\x0b\x32 .analytics.v1.ContractAttributes\"\x99\x01\n\x0ePreviousResult\x12&\n\x05score\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x80\x84.A)\x00\x00\x00\x00\x00\x00\x00\x00\x12\'\n\x06target\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x80\x84.A!\x00\x00\x00\x00\x00\x00\x00\x00\x12%\n\x0cmonths_since\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xb0\t(\x00H\x00\x88\x01\x01\x42\x0f\n\r_months_since\"\x8e\x03\n\x10PerformanceInput\x12\x33\n\x0c\x65mployee_key\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x18\x80\x01\x32\x13^[^\\x00-\\x1f\\x7f]*$\x12\x34\n\nattributes\x18\x02 \x01(\x0b\x32 .analytics.v1.EmployeeAttributes\x12(\n\x04work\x18\x03 \x01(\x0b\x32\x1a.analytics.v1.WorkMeasures\x12,\n\x06target\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x80\x84.A)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x12/\n\tscale_max\x18\x05 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x80\x84.A!\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x12.\n\x08previous\x18\x06 \x01(\x0b\x32\x1c.analytics.v1.PreviousResult\x12)\n\x0f\x65\x61rlier_reviews\x18\x07 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00H\x02\x88\x01\x01\x42\t\n\x07_targetB\x0c\n\n_scale_maxB\x12\n\x10_earlier_reviews\"\x94\x01\n\x0c\x43ontribution\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x36\n\tdirection\x18\x02 \x01(\x0e\x32#.analytics.v1.ContributionDirection\x12\x14\n\x0c\x63ontribution\x18\x03 \x01(\x01\x12%\n\x04\x62\x61nd\x18\x04 \x01(\x0e\x32\x17.analytics.v1.ValueBand\"\x9e\x01\n\x0eTurnoverResult\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x1a\n\x12predicted_to_leave\x18\x02 \x01(\x08\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x31\n\rcontributions\x18\x04 \x03(\x0b\x32\x1a.analytics.v1.Contribution\x12\x1a\n\x12model_was_drifting\x18\x05 \x01(\x08\"\xa5\x01\n\x12\x43ontractRiskResult\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x1d\n\x15predicted_to_go_wrong\x18\x02 \x01(\x08\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x31\n\rcontributions\x18\x04 \x03(\x0b\x32\x1a.analytics.v1.Contribution\x12\x1a\n\x12model_was_drifting\x18\x05 \x01(\x08\"\xa0\x01\n\x11PerformanceResult\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x19\n\x11predicted_to_miss\x18\x02 \x01(\x08\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x31\n\rcontributions\x18\x04 \x03(\x0b\x32\x1a.analytics.v1.Contribution\x12\x1a\n\x12model_was_drifting\x18\x05 \x01(\x08\"Z\n\nSpendPoint\x12!\n\x06period\x18\x01 \x01(\x0b\x32\x11.google.type.Date\x12\x0e\n\x06median\x18\x02 \x01(\x01\x12\x0b\n\x03low\x18\x03 \x01(\x01\x12\x0c\n\x04high\x18\x04 \x01(\x01\"\xb2\x01\n\x0bSpendResult\x12(\n\x06points\x18\x01 \x03(\x0b\x32\x18.analytics.v1.SpendPoint\x12\x16\n\x0einterval_level\x18\x02 \x01(\x01\x12\x12\n\nconfidence\x18\x03 \x01(\x01\x12\x31\n\rcontributions\x18\x04 \x03(\x0b\x32\x1a.analytics.v1.Contribution\x12\x1a\n\x12model_was_drifting\x18\x05 \x01(\x08\"\xb2\x05\n\rPredictionJob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08model_id\x18\x02 \x01(\t\x12+\n\nmodel_type\x18\x03 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12\x12\n\ninput_hash\x18\x05 \x01(\t\x12/\n\x05state\x18\x06 \x01(\x0e\x32 .analytics.v1.PredictionJobState\x12\x31\n\rschedule_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x0b \x01(\x05\x12\x10\n\x08revision\x18\x0c \x01(\x03\x12!\n\x05\x65rror\x18\r \x01(\x0b\x32\x12.google.rpc.Status\x12\x30\n\x08turnover\x18\x0e \x01(\x0b\x32\x1c.analytics.v1.TurnoverResultH\x00\x12*\n\x05spend\x18\x10 \x01(\x0b\x32\x19.analytics.v1.SpendResultH\x00\x12\x39\n\rcontract_risk\x18\x11 \x01(\x0b\x32 .analytics.v1.ContractRiskResultH\x00\x12\x36\n\x0bperformance\x18\x12 \x01(\x0b\x32\x1f.analytics.v1.PerformanceResultH\x00\x12\x12\n\ngeneration\x18\x0f \x01(\x05\x42\x08\n\x06result\"\x87\x03\n\x0fPredictionInput\x12\x37\n\nmodel_type\x18\x01 \x01(\x0e\x32\x17.analytics.v1.ModelTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x08turnover\x18\x02 \x01(\x0b\x32\x1b.analytics.v1.TurnoverInputH\x00\x12+\n\x08\x66\x65\x61tures\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12)\n\x05spend\x18\x05 \x01(\x0b\x32\x18.analytics.v1.SpendInputH\x00\x12\x38\n\rcontract_risk\x18\x06 \x01(\x0b\x32\x1f.analytics.v1.ContractRiskInputH\x00\x12\x35\n\x0bperformance\x18\x07 \x01(\x0b\x32\x1e.analytics.v1.PerformanceInputH\x00\x12\x31\n\rschedule_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"\xb1\x03\n\x18RequestPredictionRequest\x12\x37\n\nmodel_type\x18\x01 \x01(\x0e\x32\x17.analytics.v1.ModelTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12/\n\x08turnover\x18\x02 \x01(\x0b\x32\x1b.analytics.v1.TurnoverInputH\x00\x12+\n\x08\x66\x65\x61tures\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12)\n\x05spend\x18\x06 \x01(\x0b\x32\x18.analytics.v1.SpendInputH\x00\x12\x38\n\rcontract_risk\x18\x07 \x01(\x0b\x32\x1f.analytics.v1.ContractRiskInputH\x00\x12\x35\n\x0bperformance\x18\x08 \x01(\x0b\x32\x1e.analytics.v1.PerformanceInputH\x00\x12\x31\n\rschedule_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0e\n\x05input\x12\x05\xbaH\x02\x08\x01\"k\n\x19RequestPredictionResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65\x64uplicated\x18\x02 \x01(\x08\x12(\n\x03job\x18\x03 \x01(\x0b\x32\x1b.analytics.v1.PredictionJob\"\x82\x01\n\x1e\x42\x61tchRequestPredictionsRequest\x12?\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x1d.analytics.v1.PredictionInputB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"\x8a\x01\n\x1b\x42\x61tchRequestPredictionsItem\x12;\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\'.analytics.v1.RequestPredictionResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"[\n\x1f\x42\x61tchRequestPredictionsResponse\x12\x38\n\x05items\x18\x01 \x03(\x0b\x32).analytics.v1.BatchRequestPredictionsItem\"j\n\x17GetPredictionJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x35\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\xbaH\t\xaa\x01\x06\"\x02\x08\x1e\x32\x00\"D\n\x18GetPredictionJobResponse\x12(\n\x03job\x18\x01 \x01(\x0b\x32\x1b.analytics.v1.PredictionJob\"\xc7\x01\n\x19ListPredictionJobsRequest\x12\x35\n\nmodel_type\x18\x01 \x01(\x0e\x32\x17.analytics.v1.ModelTypeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32 .analytics.v1.PredictionJobStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"`\n\x1aListPredictionJobsResponse\x12)\n\x04jobs\x18\x01 \x03(\x0b\x32\x1b.analytics.v1.PredictionJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x1a\x43\x61ncelPredictionJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"G\n\x1b\x43\x61ncelPredictionJobResponse\x12(\n\x03job\x18\x01 \x01(\x0b\x32\x1b.analytics.v1.PredictionJob\"V\n\x19WatchPredictionJobRequest\x12\x18\n\x06job_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"Y\n\x1aWatchPredictionJobResponse\x12(\n\x03job\x18\x01 \x01(\x0b\x32\x1b.analytics.v1.PredictionJob\x12\x11\n\theartbeat\x18\x02 \x01(\x08*\xe6\x01\n\x12PredictionJobState\x12$\n PREDICTION_JOB_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bPREDICTION_JOB_STATE_QUEUED\x10\x01\x12 \n\x1cPREDICTION_JOB_STATE_RUNNING\x10\x02\x12\"\n\x1ePREDICTION_JOB_STATE_COMPLETED\x10\x03\x12\x1f\n\x1bPREDICTION_JOB_STATE_FAILED\x10\x04\x12\"\n\x1ePREDICTION_JOB_STATE_CANCELLED\x10\x05*\x8b\x01\n\x15\x43ontributionDirection\x12&\n\"CONTRIBUTION_DIRECTION_UNSPECIFIED\x10\x00\x12$\n CONTRIBUTION_DIRECTION_INCREASES\x10\x01\x12$\n CONTRIBUTION_DIRECTION_DECREASES\x10\x02*\x98\x01\n\tValueBand\x12\x1a\n\x16VALUE_BAND_UNSPECIFIED\x10\x00\x12\x16\n\x12VALUE_BAND_MISSING\x10\x01\x12\x12\n\x0eVALUE_BAND_LOW\x10\x02\x12\x15\n\x11VALUE_BAND_MEDIUM\x10\x03\x12\x13\n\x0fVALUE_BAND_HIGH\x10\x04\x12\x17\n\x13VALUE_BAND_CATEGORY\x10\x05\x42O\n\x10\x63om.analytics.v1B\x10PredictionsProtoP\x01Z\x18\x61nalytics/v1;analyticsv1\xaa\x02\x0c\x41nalytics.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +44,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\020com.analytics.v1B\020PredictionsProtoP\001Z\030analytics/v1;analyticsv1\252\002\014Analytics.V1'
   _globals['_TURNOVERINPUT'].fields_by_name['employee_key']._loaded_options = None
   _globals['_TURNOVERINPUT'].fields_by_name['employee_key']._serialized_options = b'\272H\032r\030\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
+  _globals['_MONTHLYAMOUNT'].fields_by_name['period']._loaded_options = None
+  _globals['_MONTHLYAMOUNT'].fields_by_name['period']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_MONTHLYAMOUNT'].fields_by_name['amount']._loaded_options = None
+  _globals['_MONTHLYAMOUNT'].fields_by_name['amount']._serialized_options = b'\272H\024\022\022\031\000\0004&\365k\014C)\000\0004&\365k\014\303'
+  _globals['_MONTHLYAMOUNT'].fields_by_name['budget']._loaded_options = None
+  _globals['_MONTHLYAMOUNT'].fields_by_name['budget']._serialized_options = b'\272H\024\022\022\031\000\0004&\365k\014C)\000\000\000\000\000\000\000\000'
+  _globals['_SPENDINPUT'].fields_by_name['unit']._loaded_options = None
+  _globals['_SPENDINPUT'].fields_by_name['unit']._serialized_options = b'\272H\032r\030\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
+  _globals['_SPENDINPUT'].fields_by_name['category']._loaded_options = None
+  _globals['_SPENDINPUT'].fields_by_name['category']._serialized_options = b'\272H\032r\030\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
+  _globals['_SPENDINPUT'].fields_by_name['history']._loaded_options = None
+  _globals['_SPENDINPUT'].fields_by_name['history']._serialized_options = b'\272H\005\222\001\002\0200'
+  _globals['_SPENDINPUT'].fields_by_name['horizon']._loaded_options = None
+  _globals['_SPENDINPUT'].fields_by_name['horizon']._serialized_options = b'\272H\006\032\004\030\014(\000'
+  _globals['_SPENDINPUT']._loaded_options = None
+  _globals['_SPENDINPUT']._serialized_options = b'\272Hg\032e\n\026spend_input.one_source\022\033give either unit or history\032.(this.unit == \'\') != (size(this.history) == 0)'
+  _globals['_CONTRACTRISKINPUT'].fields_by_name['contract_key']._loaded_options = None
+  _globals['_CONTRACTRISKINPUT'].fields_by_name['contract_key']._serialized_options = b'\272H\032r\030\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
+  _globals['_PREVIOUSRESULT'].fields_by_name['score']._loaded_options = None
+  _globals['_PREVIOUSRESULT'].fields_by_name['score']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\200\204.A)\000\000\000\000\000\000\000\000'
+  _globals['_PREVIOUSRESULT'].fields_by_name['target']._loaded_options = None
+  _globals['_PREVIOUSRESULT'].fields_by_name['target']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\200\204.A!\000\000\000\000\000\000\000\000'
+  _globals['_PREVIOUSRESULT'].fields_by_name['months_since']._loaded_options = None
+  _globals['_PREVIOUSRESULT'].fields_by_name['months_since']._serialized_options = b'\272H\007\032\005\030\260\t(\000'
+  _globals['_PERFORMANCEINPUT'].fields_by_name['employee_key']._loaded_options = None
+  _globals['_PERFORMANCEINPUT'].fields_by_name['employee_key']._serialized_options = b'\272H\032r\030\030\200\0012\023^[^\\x00-\\x1f\\x7f]*$'
+  _globals['_PERFORMANCEINPUT'].fields_by_name['target']._loaded_options = None
+  _globals['_PERFORMANCEINPUT'].fields_by_name['target']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\200\204.A)\000\000\000\000\000\000\000\000'
+  _globals['_PERFORMANCEINPUT'].fields_by_name['scale_max']._loaded_options = None
+  _globals['_PERFORMANCEINPUT'].fields_by_name['scale_max']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\200\204.A!\000\000\000\000\000\000\000\000'
+  _globals['_PERFORMANCEINPUT'].fields_by_name['earlier_reviews']._loaded_options = None
+  _globals['_PERFORMANCEINPUT'].fields_by_name['earlier_reviews']._serialized_options = b'\272H\010\032\006\030\240\215\006(\000'
   _globals['_PREDICTIONINPUT'].oneofs_by_name['input']._loaded_options = None
   _globals['_PREDICTIONINPUT'].oneofs_by_name['input']._serialized_options = b'\272H\002\010\001'
   _globals['_PREDICTIONINPUT'].fields_by_name['model_type']._loaded_options = None
@@ -75,46 +110,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHPREDICTIONJOBREQUEST'].fields_by_name['job_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_WATCHPREDICTIONJOBREQUEST'].fields_by_name['after_revision']._loaded_options = None
   _globals['_WATCHPREDICTIONJOBREQUEST'].fields_by_name['after_revision']._serialized_options = b'\272H\004\"\002(\000'
-  _globals['_PREDICTIONJOBSTATE']._serialized_start=3038
-  _globals['_PREDICTIONJOBSTATE']._serialized_end=3268
-  _globals['_CONTRIBUTIONDIRECTION']._serialized_start=3271
-  _globals['_CONTRIBUTIONDIRECTION']._serialized_end=3410
-  _globals['_VALUEBAND']._serialized_start=3413
-  _globals['_VALUEBAND']._serialized_end=3565
-  _globals['_TURNOVERINPUT']._serialized_start=254
-  _globals['_TURNOVERINPUT']._serialized_end=376
-  _globals['_CONTRIBUTION']._serialized_start=379
-  _globals['_CONTRIBUTION']._serialized_end=527
-  _globals['_TURNOVERRESULT']._serialized_start=530
-  _globals['_TURNOVERRESULT']._serialized_end=688
-  _globals['_PREDICTIONJOB']._serialized_start=691
-  _globals['_PREDICTIONJOB']._serialized_end=1222
-  _globals['_PREDICTIONINPUT']._serialized_start=1225
-  _globals['_PREDICTIONINPUT']._serialized_end=1460
-  _globals['_REQUESTPREDICTIONREQUEST']._serialized_start=1463
-  _globals['_REQUESTPREDICTIONREQUEST']._serialized_end=1740
-  _globals['_REQUESTPREDICTIONRESPONSE']._serialized_start=1742
-  _globals['_REQUESTPREDICTIONRESPONSE']._serialized_end=1849
-  _globals['_BATCHREQUESTPREDICTIONSREQUEST']._serialized_start=1852
-  _globals['_BATCHREQUESTPREDICTIONSREQUEST']._serialized_end=1982
-  _globals['_BATCHREQUESTPREDICTIONSITEM']._serialized_start=1985
-  _globals['_BATCHREQUESTPREDICTIONSITEM']._serialized_end=2123
-  _globals['_BATCHREQUESTPREDICTIONSRESPONSE']._serialized_start=2125
-  _globals['_BATCHREQUESTPREDICTIONSRESPONSE']._serialized_end=2216
-  _globals['_GETPREDICTIONJOBREQUEST']._serialized_start=2218
-  _globals['_GETPREDICTIONJOBREQUEST']._serialized_end=2324
-  _globals['_GETPREDICTIONJOBRESPONSE']._serialized_start=2326
-  _globals['_GETPREDICTIONJOBRESPONSE']._serialized_end=2394
-  _globals['_LISTPREDICTIONJOBSREQUEST']._serialized_start=2397
-  _globals['_LISTPREDICTIONJOBSREQUEST']._serialized_end=2596
-  _globals['_LISTPREDICTIONJOBSRESPONSE']._serialized_start=2598
-  _globals['_LISTPREDICTIONJOBSRESPONSE']._serialized_end=2694
-  _globals['_CANCELPREDICTIONJOBREQUEST']._serialized_start=2696
-  _globals['_CANCELPREDICTIONJOBREQUEST']._serialized_end=2783
-  _globals['_CANCELPREDICTIONJOBRESPONSE']._serialized_start=2785
-  _globals['_CANCELPREDICTIONJOBRESPONSE']._serialized_end=2856
-  _globals['_WATCHPREDICTIONJOBREQUEST']._serialized_start=2858
-  _globals['_WATCHPREDICTIONJOBREQUEST']._serialized_end=2944
-  _globals['_WATCHPREDICTIONJOBRESPONSE']._serialized_start=2946
-  _globals['_WATCHPREDICTIONJOBRESPONSE']._serialized_end=3035
+  _globals['_PREDICTIONJOBSTATE']._serialized_start=5360
+  _globals['_PREDICTIONJOBSTATE']._serialized_end=5590
+  _globals['_CONTRIBUTIONDIRECTION']._serialized_start=5593
+  _globals['_CONTRIBUTIONDIRECTION']._serialized_end=5732
+  _globals['_VALUEBAND']._serialized_start=5735
+  _globals['_VALUEBAND']._serialized_end=5887
+  _globals['_TURNOVERINPUT']._serialized_start=340
+  _globals['_TURNOVERINPUT']._serialized_end=462
+  _globals['_MONTHLYAMOUNT']._serialized_start=465
+  _globals['_MONTHLYAMOUNT']._serialized_end=637
+  _globals['_SPENDINPUT']._serialized_start=640
+  _globals['_SPENDINPUT']._serialized_end=938
+  _globals['_CONTRACTRISKINPUT']._serialized_start=940
+  _globals['_CONTRACTRISKINPUT']._serialized_end=1066
+  _globals['_PREVIOUSRESULT']._serialized_start=1069
+  _globals['_PREVIOUSRESULT']._serialized_end=1222
+  _globals['_PERFORMANCEINPUT']._serialized_start=1225
+  _globals['_PERFORMANCEINPUT']._serialized_end=1623
+  _globals['_CONTRIBUTION']._serialized_start=1626
+  _globals['_CONTRIBUTION']._serialized_end=1774
+  _globals['_TURNOVERRESULT']._serialized_start=1777
+  _globals['_TURNOVERRESULT']._serialized_end=1935
+  _globals['_CONTRACTRISKRESULT']._serialized_start=1938
+  _globals['_CONTRACTRISKRESULT']._serialized_end=2103
+  _globals['_PERFORMANCERESULT']._serialized_start=2106
+  _globals['_PERFORMANCERESULT']._serialized_end=2266
+  _globals['_SPENDPOINT']._serialized_start=2268
+  _globals['_SPENDPOINT']._serialized_end=2358
+  _globals['_SPENDRESULT']._serialized_start=2361
+  _globals['_SPENDRESULT']._serialized_end=2539
+  _globals['_PREDICTIONJOB']._serialized_start=2542
+  _globals['_PREDICTIONJOB']._serialized_end=3232
+  _globals['_PREDICTIONINPUT']._serialized_start=3235
+  _globals['_PREDICTIONINPUT']._serialized_end=3626
+  _globals['_REQUESTPREDICTIONREQUEST']._serialized_start=3629
+  _globals['_REQUESTPREDICTIONREQUEST']._serialized_end=4062
+  _globals['_REQUESTPREDICTIONRESPONSE']._serialized_start=4064
+  _globals['_REQUESTPREDICTIONRESPONSE']._serialized_end=4171
+  _globals['_BATCHREQUESTPREDICTIONSREQUEST']._serialized_start=4174
+  _globals['_BATCHREQUESTPREDICTIONSREQUEST']._serialized_end=4304
+  _globals['_BATCHREQUESTPREDICTIONSITEM']._serialized_start=4307
+  _globals['_BATCHREQUESTPREDICTIONSITEM']._serialized_end=4445
+  _globals['_BATCHREQUESTPREDICTIONSRESPONSE']._serialized_start=4447
+  _globals['_BATCHREQUESTPREDICTIONSRESPONSE']._serialized_end=4538
+  _globals['_GETPREDICTIONJOBREQUEST']._serialized_start=4540
+  _globals['_GETPREDICTIONJOBREQUEST']._serialized_end=4646
+  _globals['_GETPREDICTIONJOBRESPONSE']._serialized_start=4648
+  _globals['_GETPREDICTIONJOBRESPONSE']._serialized_end=4716
+  _globals['_LISTPREDICTIONJOBSREQUEST']._serialized_start=4719
+  _globals['_LISTPREDICTIONJOBSREQUEST']._serialized_end=4918
+  _globals['_LISTPREDICTIONJOBSRESPONSE']._serialized_start=4920
+  _globals['_LISTPREDICTIONJOBSRESPONSE']._serialized_end=5016
+  _globals['_CANCELPREDICTIONJOBREQUEST']._serialized_start=5018
+  _globals['_CANCELPREDICTIONJOBREQUEST']._serialized_end=5105
+  _globals['_CANCELPREDICTIONJOBRESPONSE']._serialized_start=5107
+  _globals['_CANCELPREDICTIONJOBRESPONSE']._serialized_end=5178
+  _globals['_WATCHPREDICTIONJOBREQUEST']._serialized_start=5180
+  _globals['_WATCHPREDICTIONJOBREQUEST']._serialized_end=5266
+  _globals['_WATCHPREDICTIONJOBRESPONSE']._serialized_start=5268
+  _globals['_WATCHPREDICTIONJOBRESPONSE']._serialized_end=5357
 # @@protoc_insertion_point(module_scope)

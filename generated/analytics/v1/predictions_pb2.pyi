@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from analytics.v1 import contracts_pb2 as _contracts_pb2
 from analytics.v1 import employees_pb2 as _employees_pb2
 from analytics.v1 import models_pb2 as _models_pb2
+from analytics.v1 import performance_pb2 as _performance_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -14,6 +16,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
+from google.type import date_pb2 as _date_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -158,6 +161,216 @@ class TurnoverInput(_message.Message):
 Global___TurnoverInput: _TypeAlias = TurnoverInput  # noqa: Y015
 
 @_typing.final
+class MonthlyAmount(_message.Message):
+    """What was spent and planned in one month."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    amount: _builtins.float
+    """Net amount spent, -1e15 to 1e15; absent for a month that is not known or has not ended."""
+    budget: _builtins.float
+    """What was planned before the month began, 0 to 1e15; absent when there was no plan."""
+    @_builtins.property
+    def period(self) -> _date_pb2.Date:
+        """The month; its day is ignored and may be 0. From 1950 to 2100."""
+
+    def __init__(
+        self,
+        *,
+        period: _date_pb2.Date | None = ...,
+        amount: _builtins.float | None = ...,
+        budget: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_budget", b"_budget", "amount", b"amount", "budget", b"budget", "period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_budget", b"_budget", "amount", b"amount", "budget", b"budget", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amount: _TypeAlias = _typing.Literal["amount"]  # noqa: Y015
+    _WhichOneofArgType__amount: _TypeAlias = _typing.Literal["_amount", b"_amount"]  # noqa: Y015
+    _WhichOneofReturnType__budget: _TypeAlias = _typing.Literal["budget"]  # noqa: Y015
+    _WhichOneofArgType__budget: _TypeAlias = _typing.Literal["_budget", b"_budget"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount) -> _WhichOneofReturnType__amount | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__budget) -> _WhichOneofReturnType__budget | None: ...
+
+Global___MonthlyAmount: _TypeAlias = MonthlyAmount  # noqa: Y015
+
+@_typing.final
+class SpendInput(_message.Message):
+    """Input of a spend forecast: one monthly series. Give the unit to take it from the stored spend entries, or the history itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    HORIZON_FIELD_NUMBER: _builtins.int
+    unit: _builtins.str
+    """Unit of stored spend entries, for example a cost centre. NOT_FOUND (SPEND_SERIES_NOT_FOUND) when the caller's organization
+    has no amounts of it, or of the category.
+    """
+    category: _builtins.str
+    """Category of stored spend entries; empty means the total of the unit, which takes one currency in all its entries
+    (INPUT_SCHEMA_MISMATCH else). With `history`: what it is about, if anything.
+    """
+    horizon: _builtins.int
+    """Months to forecast, 1 to 12; 0 means 12."""
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___MonthlyAmount]:
+        """The series itself instead of a stored one, at most 48 months, none twice: a forecast needs at least 6 months with an amount
+        within the last 36, and follows the last month with an amount. Months after that one carry budgets.
+        """
+
+    def __init__(
+        self,
+        *,
+        unit: _builtins.str = ...,
+        category: _builtins.str = ...,
+        history: _abc.Iterable[Global___MonthlyAmount] | None = ...,
+        horizon: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "history", b"history", "horizon", b"horizon", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpendInput: _TypeAlias = SpendInput  # noqa: Y015
+
+@_typing.final
+class ContractRiskInput(_message.Message):
+    """Input of a contract risk prediction: one contract. Give the attributes, or `contract_key` to take them from the stored
+    contract, or both (a given attribute wins over the stored one).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTRACT_KEY_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    contract_key: _builtins.str
+    """Key of a contract loaded by FactService. NOT_FOUND (CONTRACT_NOT_FOUND) when the caller's organization has none of this key."""
+    @_builtins.property
+    def attributes(self) -> _contracts_pb2.ContractAttributes:
+        """The features. Required in the end, given or stored, is `value`; every other attribute may be absent, which the model treats
+        as unknown.
+        """
+
+    def __init__(
+        self,
+        *,
+        contract_key: _builtins.str = ...,
+        attributes: _contracts_pb2.ContractAttributes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "contract_key", b"contract_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContractRiskInput: _TypeAlias = ContractRiskInput  # noqa: Y015
+
+@_typing.final
+class PreviousResult(_message.Message):
+    """The last result before the one that is predicted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    MONTHS_SINCE_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """The result, 0 to 1,000,000."""
+    target: _builtins.float
+    """What was expected then, above 0 to 1,000,000, on the same scale."""
+    months_since: _builtins.int
+    """Whole months since, 0 to 1,200; absent when not known."""
+    def __init__(
+        self,
+        *,
+        score: _builtins.float = ...,
+        target: _builtins.float = ...,
+        months_since: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_months_since", b"_months_since", "months_since", b"months_since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_months_since", b"_months_since", "months_since", b"months_since", "score", b"score", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__months_since: _TypeAlias = _typing.Literal["months_since"]  # noqa: Y015
+    _WhichOneofArgType__months_since: _TypeAlias = _typing.Literal["_months_since", b"_months_since"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__months_since) -> _WhichOneofReturnType__months_since | None: ...
+
+Global___PreviousResult: _TypeAlias = PreviousResult  # noqa: Y015
+
+@_typing.final
+class PerformanceInput(_message.Message):
+    """Input of a performance prediction: one employee or team and the next result's target. What is given wins over what is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMPLOYEE_KEY_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    SCALE_MAX_FIELD_NUMBER: _builtins.int
+    PREVIOUS_FIELD_NUMBER: _builtins.int
+    EARLIER_REVIEWS_FIELD_NUMBER: _builtins.int
+    employee_key: _builtins.str
+    """Key of an employee or team loaded by FactService: fills attributes from the latest stored state, and target, scale and
+    previous result from the stored reviews. NOT_FOUND (EMPLOYEE_NOT_FOUND) when the caller's organization has neither.
+    """
+    target: _builtins.float
+    """The result that is expected, 0 to 1,000,000; required in the end, given or stored as that of the last review."""
+    scale_max: _builtins.float
+    """The highest result the scale allows; absent for an open scale."""
+    earlier_reviews: _builtins.int
+    """How many reviews there were before, 0 to 100,000."""
+    @_builtins.property
+    def attributes(self) -> _employees_pb2.EmployeeAttributes:
+        """What is known of the employee; `performance_rating` and `salary_hike_percent` are not read, for they may follow from the result."""
+
+    @_builtins.property
+    def work(self) -> _performance_pb2.WorkMeasures:
+        """Measures of the work."""
+
+    @_builtins.property
+    def previous(self) -> Global___PreviousResult:
+        """The result before."""
+
+    def __init__(
+        self,
+        *,
+        employee_key: _builtins.str = ...,
+        attributes: _employees_pb2.EmployeeAttributes | None = ...,
+        work: _performance_pb2.WorkMeasures | None = ...,
+        target: _builtins.float | None = ...,
+        scale_max: _builtins.float | None = ...,
+        previous: Global___PreviousResult | None = ...,
+        earlier_reviews: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_earlier_reviews", b"_earlier_reviews", "_scale_max", b"_scale_max", "_target", b"_target", "attributes", b"attributes", "earlier_reviews", b"earlier_reviews", "previous", b"previous", "scale_max", b"scale_max", "target", b"target", "work", b"work"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_earlier_reviews", b"_earlier_reviews", "_scale_max", b"_scale_max", "_target", b"_target", "attributes", b"attributes", "earlier_reviews", b"earlier_reviews", "employee_key", b"employee_key", "previous", b"previous", "scale_max", b"scale_max", "target", b"target", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__earlier_reviews: _TypeAlias = _typing.Literal["earlier_reviews"]  # noqa: Y015
+    _WhichOneofArgType__earlier_reviews: _TypeAlias = _typing.Literal["_earlier_reviews", b"_earlier_reviews"]  # noqa: Y015
+    _WhichOneofReturnType__scale_max: _TypeAlias = _typing.Literal["scale_max"]  # noqa: Y015
+    _WhichOneofArgType__scale_max: _TypeAlias = _typing.Literal["_scale_max", b"_scale_max"]  # noqa: Y015
+    _WhichOneofReturnType__target: _TypeAlias = _typing.Literal["target"]  # noqa: Y015
+    _WhichOneofArgType__target: _TypeAlias = _typing.Literal["_target", b"_target"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__earlier_reviews) -> _WhichOneofReturnType__earlier_reviews | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scale_max) -> _WhichOneofReturnType__scale_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target) -> _WhichOneofReturnType__target | None: ...
+
+Global___PerformanceInput: _TypeAlias = PerformanceInput  # noqa: Y015
+
+@_typing.final
 class Contribution(_message.Message):
     """What one feature added to a score."""
 
@@ -234,6 +447,168 @@ class TurnoverResult(_message.Message):
 Global___TurnoverResult: _TypeAlias = TurnoverResult  # noqa: Y015
 
 @_typing.final
+class ContractRiskResult(_message.Message):
+    """Result of a contract risk prediction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    PREDICTED_TO_GO_WRONG_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    MODEL_WAS_DRIFTING_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """Calibrated probability, 0 to 1, that the contract goes wrong: lapses, is terminated early, changed by order or disputed."""
+    predicted_to_go_wrong: _builtins.bool
+    """Whether going wrong is the likelier outcome (score at least 0.5)."""
+    confidence: _builtins.float
+    """Calibrated probability, 0.5 to 1, that `predicted_to_go_wrong` is right."""
+    model_was_drifting: _builtins.bool
+    """Whether the model was flagged as drifting when it scored."""
+    @_builtins.property
+    def contributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contribution]:
+        """The features that moved the score most, strongest first; at most 8."""
+
+    def __init__(
+        self,
+        *,
+        score: _builtins.float = ...,
+        predicted_to_go_wrong: _builtins.bool = ...,
+        confidence: _builtins.float = ...,
+        contributions: _abc.Iterable[Global___Contribution] | None = ...,
+        model_was_drifting: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "contributions", b"contributions", "model_was_drifting", b"model_was_drifting", "predicted_to_go_wrong", b"predicted_to_go_wrong", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContractRiskResult: _TypeAlias = ContractRiskResult  # noqa: Y015
+
+@_typing.final
+class PerformanceResult(_message.Message):
+    """Result of a performance prediction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCORE_FIELD_NUMBER: _builtins.int
+    PREDICTED_TO_MISS_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    MODEL_WAS_DRIFTING_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """Calibrated probability, 0 to 1, that the next result stays below its target."""
+    predicted_to_miss: _builtins.bool
+    """Whether missing the target is the likelier outcome (score at least 0.5)."""
+    confidence: _builtins.float
+    """Calibrated probability, 0.5 to 1, that `predicted_to_miss` is right."""
+    model_was_drifting: _builtins.bool
+    """Whether the model was flagged as drifting when it scored."""
+    @_builtins.property
+    def contributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contribution]:
+        """The features that moved the score most, strongest first; at most 8."""
+
+    def __init__(
+        self,
+        *,
+        score: _builtins.float = ...,
+        predicted_to_miss: _builtins.bool = ...,
+        confidence: _builtins.float = ...,
+        contributions: _abc.Iterable[Global___Contribution] | None = ...,
+        model_was_drifting: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "contributions", b"contributions", "model_was_drifting", b"model_was_drifting", "predicted_to_miss", b"predicted_to_miss", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PerformanceResult: _TypeAlias = PerformanceResult  # noqa: Y015
+
+@_typing.final
+class SpendPoint(_message.Message):
+    """What is forecast for one month."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: _builtins.int
+    MEDIAN_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    median: _builtins.float
+    """As likely too high as too low, in the currency of the input."""
+    low: _builtins.float
+    """Lower end of the interval."""
+    high: _builtins.float
+    """Upper end of the interval."""
+    @_builtins.property
+    def period(self) -> _date_pb2.Date:
+        """First day of the month."""
+
+    def __init__(
+        self,
+        *,
+        period: _date_pb2.Date | None = ...,
+        median: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low", "median", b"median", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpendPoint: _TypeAlias = SpendPoint  # noqa: Y015
+
+@_typing.final
+class SpendResult(_message.Message):
+    """Result of a spend forecast."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTS_FIELD_NUMBER: _builtins.int
+    INTERVAL_LEVEL_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    CONTRIBUTIONS_FIELD_NUMBER: _builtins.int
+    MODEL_WAS_DRIFTING_FIELD_NUMBER: _builtins.int
+    interval_level: _builtins.float
+    """Share of outcomes that the intervals are made to hold, 0 to 1."""
+    confidence: _builtins.float
+    """Share of held-out outcomes that such intervals did hold, 0 to 1: the mean over the months of forecasts as far ahead, from
+    as much history.
+    """
+    model_was_drifting: _builtins.bool
+    """Whether the model was flagged as drifting when it scored."""
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpendPoint]:
+        """The coming months in order, from the one after the last month with an amount."""
+
+    @_builtins.property
+    def contributions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Contribution]:
+        """What moved the first month's median away from the series' level, strongest first; at most 8. `contribution` is relative to
+        the usual size of a month.
+        """
+
+    def __init__(
+        self,
+        *,
+        points: _abc.Iterable[Global___SpendPoint] | None = ...,
+        interval_level: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        contributions: _abc.Iterable[Global___Contribution] | None = ...,
+        model_was_drifting: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "contributions", b"contributions", "interval_level", b"interval_level", "model_was_drifting", b"model_was_drifting", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpendResult: _TypeAlias = SpendResult  # noqa: Y015
+
+@_typing.final
 class PredictionJob(_message.Message):
     """One request for a prediction and what became of it."""
 
@@ -253,6 +628,9 @@ class PredictionJob(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     TURNOVER_FIELD_NUMBER: _builtins.int
+    SPEND_FIELD_NUMBER: _builtins.int
+    CONTRACT_RISK_FIELD_NUMBER: _builtins.int
+    PERFORMANCE_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the job, a UUID."""
@@ -296,6 +674,18 @@ class PredictionJob(_message.Message):
     def turnover(self) -> Global___TurnoverResult:
         """Of a turnover prediction."""
 
+    @_builtins.property
+    def spend(self) -> Global___SpendResult:
+        """Of a spend forecast."""
+
+    @_builtins.property
+    def contract_risk(self) -> Global___ContractRiskResult:
+        """Of a contract risk prediction."""
+
+    @_builtins.property
+    def performance(self) -> Global___PerformanceResult:
+        """Of a performance prediction."""
+
     def __init__(
         self,
         *,
@@ -313,13 +703,16 @@ class PredictionJob(_message.Message):
         revision: _builtins.int = ...,
         error: _status_pb2.Status | None = ...,
         turnover: Global___TurnoverResult | None = ...,
+        spend: Global___SpendResult | None = ...,
+        contract_risk: Global___ContractRiskResult | None = ...,
+        performance: Global___PerformanceResult | None = ...,
         generation: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "result", b"result", "schedule_time", b"schedule_time", "start_time", b"start_time", "turnover", b"turnover"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "contract_risk", b"contract_risk", "create_time", b"create_time", "error", b"error", "performance", b"performance", "result", b"result", "schedule_time", b"schedule_time", "spend", b"spend", "start_time", b"start_time", "turnover", b"turnover"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "generation", b"generation", "id", b"id", "input_hash", b"input_hash", "model_id", b"model_id", "model_type", b"model_type", "model_version", b"model_version", "result", b"result", "revision", b"revision", "schedule_time", b"schedule_time", "start_time", b"start_time", "state", b"state", "turnover", b"turnover"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "complete_time", b"complete_time", "contract_risk", b"contract_risk", "create_time", b"create_time", "error", b"error", "generation", b"generation", "id", b"id", "input_hash", b"input_hash", "model_id", b"model_id", "model_type", b"model_type", "model_version", b"model_version", "performance", b"performance", "result", b"result", "revision", b"revision", "schedule_time", b"schedule_time", "spend", b"spend", "start_time", b"start_time", "state", b"state", "turnover", b"turnover"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["turnover"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["turnover", "spend", "contract_risk", "performance"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
@@ -334,6 +727,9 @@ class PredictionInput(_message.Message):
     MODEL_TYPE_FIELD_NUMBER: _builtins.int
     TURNOVER_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    SPEND_FIELD_NUMBER: _builtins.int
+    CONTRACT_RISK_FIELD_NUMBER: _builtins.int
+    PERFORMANCE_FIELD_NUMBER: _builtins.int
     SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
     model_type: _models_pb2.ModelType.ValueType
     """Which model scores it; FAILED_PRECONDITION (NO_ACTIVE_MODEL) when none of this type is active."""
@@ -349,6 +745,23 @@ class PredictionInput(_message.Message):
         """
 
     @_builtins.property
+    def spend(self) -> Global___SpendInput:
+        """Typed input of SPEND_FORECASTING. By name its features are `last_year` and `last_month` (of the last month with an amount),
+        `horizon`, `category`, `amount_1` (of the last month) to `amount_36` (of the month 35 months before), `budget_1` to
+        `budget_12` alike, and `plan_1` to `plan_12` (budgets of the months to come).
+        """
+
+    @_builtins.property
+    def contract_risk(self) -> Global___ContractRiskInput:
+        """Typed input of CONTRACT_RISK."""
+
+    @_builtins.property
+    def performance(self) -> Global___PerformanceInput:
+        """Typed input of PERFORMANCE_PREDICTION. By name its features are those of the messages in it, `target`, `scale_max`,
+        `earlier_reviews`, `previous_ratio` (score of the last review over its target) and `months_since_review`.
+        """
+
+    @_builtins.property
     def schedule_time(self) -> _timestamp_pb2.Timestamp:
         """Not to be started before this time, at most 24 hours ahead; absent or past means at once."""
 
@@ -358,13 +771,16 @@ class PredictionInput(_message.Message):
         model_type: _models_pb2.ModelType.ValueType = ...,
         turnover: Global___TurnoverInput | None = ...,
         features: _struct_pb2.Struct | None = ...,
+        spend: Global___SpendInput | None = ...,
+        contract_risk: Global___ContractRiskInput | None = ...,
+        performance: Global___PerformanceInput | None = ...,
         schedule_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "input", b"input", "schedule_time", b"schedule_time", "turnover", b"turnover"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contract_risk", b"contract_risk", "features", b"features", "input", b"input", "performance", b"performance", "schedule_time", b"schedule_time", "spend", b"spend", "turnover", b"turnover"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "input", b"input", "model_type", b"model_type", "schedule_time", b"schedule_time", "turnover", b"turnover"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_risk", b"contract_risk", "features", b"features", "input", b"input", "model_type", b"model_type", "performance", b"performance", "schedule_time", b"schedule_time", "spend", b"spend", "turnover", b"turnover"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["turnover", "features"]  # noqa: Y015
+    _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["turnover", "features", "spend", "contract_risk", "performance"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_input) -> _WhichOneofReturnType_input | None: ...
 
@@ -379,6 +795,9 @@ class RequestPredictionRequest(_message.Message):
     MODEL_TYPE_FIELD_NUMBER: _builtins.int
     TURNOVER_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
+    SPEND_FIELD_NUMBER: _builtins.int
+    CONTRACT_RISK_FIELD_NUMBER: _builtins.int
+    PERFORMANCE_FIELD_NUMBER: _builtins.int
     SCHEDULE_TIME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     model_type: _models_pb2.ModelType.ValueType
@@ -394,6 +813,18 @@ class RequestPredictionRequest(_message.Message):
         """The same features by name; see `PredictionInput.features`."""
 
     @_builtins.property
+    def spend(self) -> Global___SpendInput:
+        """Typed input of SPEND_FORECASTING."""
+
+    @_builtins.property
+    def contract_risk(self) -> Global___ContractRiskInput:
+        """Typed input of CONTRACT_RISK."""
+
+    @_builtins.property
+    def performance(self) -> Global___PerformanceInput:
+        """Typed input of PERFORMANCE_PREDICTION."""
+
+    @_builtins.property
     def schedule_time(self) -> _timestamp_pb2.Timestamp:
         """Not to be started before this time, at most 24 hours ahead; absent or past means at once."""
 
@@ -403,14 +834,17 @@ class RequestPredictionRequest(_message.Message):
         model_type: _models_pb2.ModelType.ValueType = ...,
         turnover: Global___TurnoverInput | None = ...,
         features: _struct_pb2.Struct | None = ...,
+        spend: Global___SpendInput | None = ...,
+        contract_risk: Global___ContractRiskInput | None = ...,
+        performance: Global___PerformanceInput | None = ...,
         schedule_time: _timestamp_pb2.Timestamp | None = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "input", b"input", "schedule_time", b"schedule_time", "turnover", b"turnover"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contract_risk", b"contract_risk", "features", b"features", "input", b"input", "performance", b"performance", "schedule_time", b"schedule_time", "spend", b"spend", "turnover", b"turnover"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "input", b"input", "model_type", b"model_type", "request_id", b"request_id", "schedule_time", b"schedule_time", "turnover", b"turnover"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contract_risk", b"contract_risk", "features", b"features", "input", b"input", "model_type", b"model_type", "performance", b"performance", "request_id", b"request_id", "schedule_time", b"schedule_time", "spend", b"spend", "turnover", b"turnover"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["turnover", "features"]  # noqa: Y015
+    _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["turnover", "features", "spend", "contract_risk", "performance"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_input) -> _WhichOneofReturnType_input | None: ...
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from sqlalchemy import Double, bindparam, func, literal, literal_column, select, true, tuple_
+from sqlalchemy import Double, bindparam, func, literal, literal_column, not_, select, true, tuple_
 
 from server.db import now
 from server.db.clock import type_ as clock_type
 from server.db.tenant import of_tenant, tenant
+from server.insights.model import CATEGORY_OF, InsightType
 from server.insights.tables import insight_views, insights
 
 if TYPE_CHECKING:
@@ -56,9 +57,13 @@ class Wanted:
 
 async def page(db: Database, org: OrgId, wanted: Wanted, before: Cursor | None, most: int) -> Sequence[Shown]:
     """Return at least `most` active insights if there are as many, at most 1,001, newest first, older than the cursor `before`."""
+    # A type has one category: to ask for both would only make the planner expect less than there is.
+    own = next((CATEGORY_OF[known] for known in InsightType if known == wanted.insight_type), None)
+    if own is not None and wanted.category not in (None, own):
+        return []
     statement = _page(
         next(limit for limit in _LIMITS if limit >= most),
-        category=wanted.category is not None,
+        category=wanted.category is not None and own is None,
         insight_type=bool(wanted.insight_type),
         min_confidence=wanted.min_confidence > 0,
         unviewed_only=wanted.unviewed_only,
@@ -95,7 +100,7 @@ def _page(  # noqa: PLR0913 - one argument per way in which pages differ
     if min_confidence:
         rows = rows.where(_rows.confidence >= bindparam("min_confidence", type_=Double))
     if unviewed_only:
-        rows = rows.where(_viewed(insights, who).is_(None))
+        rows = rows.where(not_(_viewed(insights, who)))
     if before:
         cursor = tuple_(bindparam("before_at", type_=clock_type), bindparam("before_id", type_=_rows.insight_id.type))
         rows = rows.where(tuple_(_rows.shown_at, _rows.insight_id) < cursor)
@@ -117,23 +122,23 @@ def _active(who: CTE) -> Select[tuple[object, ...]]:
 
 def _shown(who: CTE, rows: Select[tuple[object, ...]]) -> Executable:
     found = of_tenant(rows, "found")
-    viewed = func.coalesce(_viewed(found, who), literal(False))  # noqa: FBT003 - a value of a column
     return (
-        select(found.c.message, viewed.label("viewed"), found.c.shown_at, found.c.insight_id)
+        select(found.c.message, _viewed(found, who).label("viewed"), found.c.shown_at, found.c.insight_id)
         .select_from(who.join(found, true()))
         .order_by(found.c.shown_at.desc(), found.c.insight_id.desc())
     )
 
 
-def _viewed(rows: FromClause, who: CTE) -> ColumnElement[bool | None]:
-    """Return true for rows that the viewer has seen, else NULL: looked up row by row, never all that somebody has ever seen.
+def _viewed(rows: FromClause, who: CTE) -> ColumnElement[bool]:
+    """Return whether the viewer has seen a row: looked up row by row, never all that somebody has ever seen.
 
-    OFFSET holds the planner to that.
+    OFFSET holds the planner to that. Where it is a condition, the planner expects it of half of the rows, which it would
+    not of an EXISTS or IS NULL.
     """
     seen = select(true()).where(
         _views.org_id == who.c.org_id, _views.user_id == bindparam("viewer"), _views.insight_id == rows.c.insight_id
     )
-    return seen.offset(literal_column("0")).correlate(who, rows).scalar_subquery()
+    return func.coalesce(seen.offset(literal_column("0")).correlate(who, rows).scalar_subquery(), literal(False))  # noqa: FBT003 - a value
 
 
 _ONE = _one()

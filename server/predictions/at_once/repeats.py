@@ -39,7 +39,7 @@ class RememberedModels:
     async def request(self, origin: Origin, wanted: Wanted, traceparent: str) -> Accepted | Prepared | None:
         """Answer a duplicate, audited, or prepare a new request; None when that takes a transaction."""
         basis = self._active.get(wanted.model_type)
-        if basis is None or wanted.employee_key:
+        if basis is None or wanted.subject is not None:
             return None
         known = self._hashes.get(key := (origin.org, basis.model.model_id, wanted.digest))
         checked = _fitting(basis, wanted) if known is None else Checked(basis.model, {}, known, wanted)

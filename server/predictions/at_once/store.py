@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Text, bindparam, cast, func, literal, select,
 from server.audit import store as audit
 from server.db.tenant import of_tenant, tenant
 from server.events import store as events
+from server.events.model import OUTBOX_TOPIC
 from server.predictions.backlog.store import MOST_AT_ONCE
 from server.predictions.model import QUEUED_TOPIC, JobState
 from server.predictions.request import audited, stands, told
@@ -117,5 +118,5 @@ async def queue(db: Database, origin: Origin, job: NewJob, caps: Caps) -> Predic
         **events.parameters(origin.org, *told(origin, job, generation=1)),
         **audit.parameters(origin, audited(job, deduplicated=False)),
     }
-    rows = await db.at_once(origin.org, _QUEUE, parameters, wake=QUEUED_TOPIC)
+    rows = await db.at_once(origin.org, _QUEUE, parameters, QUEUED_TOPIC, OUTBOX_TOPIC)
     return read_job(rows[0]) if rows else None

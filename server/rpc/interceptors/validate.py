@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from protovalidate import EvaluationError, ValidationError, Validator
 
 from server.errors import AnalyticsError, Kind, Reason
-from server.rpc.parts import check_parts
+from server.rpc.parts import check_parts, check_rows
 from server.rpc.violations import field_violations
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def parse(method: Method, raw: bytes) -> Message:
             Kind.INVALID_ARGUMENT, Reason.MESSAGE_TOO_LARGE, f"a message may have at most {method.max_bytes >> 20} MiB, this has more"
         )
     try:
+        if method.takes_stream:
+            check_rows(raw, method.max_parts)
         message = method.request.FromString(raw)
         if not method.takes_stream:
             check_parts(message, method.max_parts)

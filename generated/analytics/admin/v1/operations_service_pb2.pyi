@@ -55,6 +55,34 @@ JOB_RUN_STATE_FAILED: JobRunState.ValueType  # 4
 """Ended with an error."""
 Global___JobRunState: _TypeAlias = JobRunState  # noqa: Y015
 
+class _JobRunOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _JobRunOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobRunOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    JOB_RUN_OUTCOME_UNSPECIFIED: _JobRunOutcome.ValueType  # 0
+    """Not said; as a filter, all."""
+    JOB_RUN_OUTCOME_DONE: _JobRunOutcome.ValueType  # 1
+    """The work was done."""
+    JOB_RUN_OUTCOME_SKIPPED: _JobRunOutcome.ValueType  # 2
+    """There was nothing to do, for a reason."""
+    JOB_RUN_OUTCOME_FAILED: _JobRunOutcome.ValueType  # 3
+    """The work failed, for a reason."""
+
+class JobRunOutcome(_JobRunOutcome, metaclass=_JobRunOutcomeEnumTypeWrapper):
+    """What a run came to for one organization."""
+
+JOB_RUN_OUTCOME_UNSPECIFIED: JobRunOutcome.ValueType  # 0
+"""Not said; as a filter, all."""
+JOB_RUN_OUTCOME_DONE: JobRunOutcome.ValueType  # 1
+"""The work was done."""
+JOB_RUN_OUTCOME_SKIPPED: JobRunOutcome.ValueType  # 2
+"""There was nothing to do, for a reason."""
+JOB_RUN_OUTCOME_FAILED: JobRunOutcome.ValueType  # 3
+"""The work failed, for a reason."""
+Global___JobRunOutcome: _TypeAlias = JobRunOutcome  # noqa: Y015
+
 @_typing.final
 class TrainJob(_message.Message):
     """Job `train`: trains one shared model on the pooled rows of consenting organizations, judges it by cross-validation
@@ -106,6 +134,146 @@ class TrainResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainResult: _TypeAlias = TrainResult  # noqa: Y015
+
+@_typing.final
+class DailyMetricsJob(_message.Message):
+    """Job `daily_metrics`: computes the metrics and insights of every organization. Takes no arguments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DailyMetricsJob: _TypeAlias = DailyMetricsJob  # noqa: Y015
+
+@_typing.final
+class DailyMetricsResult(_message.Message):
+    """Result of job `daily_metrics`; what became of each organization is in the run's `organizations`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CountsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """What the job counted over all organizations, by name, for example `insights_created`."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DailyMetricsResult: _TypeAlias = DailyMetricsResult  # noqa: Y015
+
+@_typing.final
+class WeeklyRetrainingJob(_message.Message):
+    """Job `weekly_retraining`: trains every shared model type anew and activates what is better than the active version.
+    Takes no arguments.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeeklyRetrainingJob: _TypeAlias = WeeklyRetrainingJob  # noqa: Y015
+
+@_typing.final
+class WeeklyRetrainingResult(_message.Message):
+    """Result of job `weekly_retraining`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def types(self) -> _containers.RepeatedCompositeFieldContainer[Global___RetrainedType]:
+        """What came of each model type."""
+
+    def __init__(
+        self,
+        *,
+        types: _abc.Iterable[Global___RetrainedType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeeklyRetrainingResult: _TypeAlias = WeeklyRetrainingResult  # noqa: Y015
+
+@_typing.final
+class RetrainedType(_message.Message):
+    """What a retraining came to for one model type."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_TYPE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ACTIVATED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    model_type: _models_pb2.ModelType.ValueType
+    """Which type."""
+    activated: _builtins.bool
+    """Whether the version became the active one."""
+    reason: _builtins.str
+    """Why it did not, for people; empty when it did."""
+    @_builtins.property
+    def model(self) -> _models_pb2.Model:
+        """The registered version with its metrics; absent when none was, for example for want of rows."""
+
+    def __init__(
+        self,
+        *,
+        model_type: _models_pb2.ModelType.ValueType = ...,
+        model: _models_pb2.Model | None = ...,
+        activated: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activated", b"activated", "model", b"model", "model_type", b"model_type", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetrainedType: _TypeAlias = RetrainedType  # noqa: Y015
 
 @_typing.final
 class MonthlyBenchmarksJob(_message.Message):
@@ -169,6 +337,76 @@ class MonthlyBenchmarksResult(_message.Message):
 Global___MonthlyBenchmarksResult: _TypeAlias = MonthlyBenchmarksResult  # noqa: Y015
 
 @_typing.final
+class JobRunOrganizations(_message.Message):
+    """How far a run that goes through the organizations one by one has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """Organizations that the run deals with; 0 before it has counted them."""
+    done: _builtins.int
+    """Those it did its work for."""
+    skipped: _builtins.int
+    """Those with nothing to do for, by a reason in `reasons`."""
+    failed: _builtins.int
+    """Those whose work failed; the others went on."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobRunReason]:
+        """Why organizations were skipped or failed, most organizations first."""
+
+    def __init__(
+        self,
+        *,
+        total: _builtins.int = ...,
+        done: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        reasons: _abc.Iterable[Global___JobRunReason] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failed", b"failed", "reasons", b"reasons", "skipped", b"skipped", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobRunOrganizations: _TypeAlias = JobRunOrganizations  # noqa: Y015
+
+@_typing.final
+class JobRunReason(_message.Message):
+    """Why organizations were skipped, or failed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ORGANIZATIONS_FIELD_NUMBER: _builtins.int
+    outcome: Global___JobRunOutcome.ValueType
+    """Skipped or failed."""
+    reason: _builtins.str
+    """A fixed word of the job, for example `NO_FACTS`."""
+    organizations: _builtins.int
+    """How many organizations."""
+    def __init__(
+        self,
+        *,
+        outcome: Global___JobRunOutcome.ValueType = ...,
+        reason: _builtins.str = ...,
+        organizations: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organizations", b"organizations", "outcome", b"outcome", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobRunReason: _TypeAlias = JobRunReason  # noqa: Y015
+
+@_typing.final
 class JobRun(_message.Message):
     """One run of a job."""
 
@@ -176,6 +414,8 @@ class JobRun(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     TRAIN_FIELD_NUMBER: _builtins.int
+    DAILY_METRICS_FIELD_NUMBER: _builtins.int
+    WEEKLY_RETRAINING_FIELD_NUMBER: _builtins.int
     MONTHLY_BENCHMARKS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
@@ -186,7 +426,12 @@ class JobRun(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     TRAIN_RESULT_FIELD_NUMBER: _builtins.int
+    DAILY_METRICS_RESULT_FIELD_NUMBER: _builtins.int
+    WEEKLY_RETRAINING_RESULT_FIELD_NUMBER: _builtins.int
     MONTHLY_BENCHMARKS_RESULT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SCHEDULED_FOR_FIELD_NUMBER: _builtins.int
+    ORGANIZATIONS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the run, a UUID."""
     state: Global___JobRunState.ValueType
@@ -197,9 +442,19 @@ class JobRun(_message.Message):
     """What it is doing, for people."""
     revision: _builtins.int
     """Grows with every change."""
+    kind: _builtins.str
+    """Name of the job: the name of the field in `job`, also for a client that does not know the field yet."""
     @_builtins.property
     def train(self) -> Global___TrainJob:
         """Training."""
+
+    @_builtins.property
+    def daily_metrics(self) -> Global___DailyMetricsJob:
+        """Metrics and insights of every organization."""
+
+    @_builtins.property
+    def weekly_retraining(self) -> Global___WeeklyRetrainingJob:
+        """Retraining of every model type."""
 
     @_builtins.property
     def monthly_benchmarks(self) -> Global___MonthlyBenchmarksJob:
@@ -226,14 +481,32 @@ class JobRun(_message.Message):
         """Of job `train`."""
 
     @_builtins.property
+    def daily_metrics_result(self) -> Global___DailyMetricsResult:
+        """Of job `daily_metrics`."""
+
+    @_builtins.property
+    def weekly_retraining_result(self) -> Global___WeeklyRetrainingResult:
+        """Of job `weekly_retraining`."""
+
+    @_builtins.property
     def monthly_benchmarks_result(self) -> Global___MonthlyBenchmarksResult:
         """Of job `monthly_benchmarks`."""
+
+    @_builtins.property
+    def scheduled_for(self) -> _timestamp_pb2.Timestamp:
+        """The tick of the schedule that began the run; absent when a person did."""
+
+    @_builtins.property
+    def organizations(self) -> Global___JobRunOrganizations:
+        """How far it is with the organizations; absent for jobs that do not go through them."""
 
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         train: Global___TrainJob | None = ...,
+        daily_metrics: Global___DailyMetricsJob | None = ...,
+        weekly_retraining: Global___WeeklyRetrainingJob | None = ...,
         monthly_benchmarks: Global___MonthlyBenchmarksJob | None = ...,
         state: Global___JobRunState.ValueType = ...,
         progress: _builtins.float = ...,
@@ -244,15 +517,20 @@ class JobRun(_message.Message):
         revision: _builtins.int = ...,
         error: _status_pb2.Status | None = ...,
         train_result: Global___TrainResult | None = ...,
+        daily_metrics_result: Global___DailyMetricsResult | None = ...,
+        weekly_retraining_result: Global___WeeklyRetrainingResult | None = ...,
         monthly_benchmarks_result: Global___MonthlyBenchmarksResult | None = ...,
+        kind: _builtins.str = ...,
+        scheduled_for: _timestamp_pb2.Timestamp | None = ...,
+        organizations: Global___JobRunOrganizations | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "job", b"job", "monthly_benchmarks", b"monthly_benchmarks", "monthly_benchmarks_result", b"monthly_benchmarks_result", "result", b"result", "start_time", b"start_time", "train", b"train", "train_result", b"train_result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "daily_metrics", b"daily_metrics", "daily_metrics_result", b"daily_metrics_result", "error", b"error", "job", b"job", "monthly_benchmarks", b"monthly_benchmarks", "monthly_benchmarks_result", b"monthly_benchmarks_result", "organizations", b"organizations", "result", b"result", "scheduled_for", b"scheduled_for", "start_time", b"start_time", "train", b"train", "train_result", b"train_result", "weekly_retraining", b"weekly_retraining", "weekly_retraining_result", b"weekly_retraining_result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "id", b"id", "job", b"job", "message", b"message", "monthly_benchmarks", b"monthly_benchmarks", "monthly_benchmarks_result", b"monthly_benchmarks_result", "progress", b"progress", "result", b"result", "revision", b"revision", "start_time", b"start_time", "state", b"state", "train", b"train", "train_result", b"train_result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "create_time", b"create_time", "daily_metrics", b"daily_metrics", "daily_metrics_result", b"daily_metrics_result", "error", b"error", "id", b"id", "job", b"job", "kind", b"kind", "message", b"message", "monthly_benchmarks", b"monthly_benchmarks", "monthly_benchmarks_result", b"monthly_benchmarks_result", "organizations", b"organizations", "progress", b"progress", "result", b"result", "revision", b"revision", "scheduled_for", b"scheduled_for", "start_time", b"start_time", "state", b"state", "train", b"train", "train_result", b"train_result", "weekly_retraining", b"weekly_retraining", "weekly_retraining_result", b"weekly_retraining_result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_job: _TypeAlias = _typing.Literal["train", "monthly_benchmarks"]  # noqa: Y015
+    _WhichOneofReturnType_job: _TypeAlias = _typing.Literal["train", "daily_metrics", "weekly_retraining", "monthly_benchmarks"]  # noqa: Y015
     _WhichOneofArgType_job: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["train_result", "monthly_benchmarks_result"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["train_result", "daily_metrics_result", "weekly_retraining_result", "monthly_benchmarks_result"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_job) -> _WhichOneofReturnType_job | None: ...
@@ -268,6 +546,8 @@ class RunJobRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TRAIN_FIELD_NUMBER: _builtins.int
+    DAILY_METRICS_FIELD_NUMBER: _builtins.int
+    WEEKLY_RETRAINING_FIELD_NUMBER: _builtins.int
     MONTHLY_BENCHMARKS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
@@ -277,6 +557,14 @@ class RunJobRequest(_message.Message):
         """Training."""
 
     @_builtins.property
+    def daily_metrics(self) -> Global___DailyMetricsJob:
+        """Metrics and insights of every organization, now and beside the schedule."""
+
+    @_builtins.property
+    def weekly_retraining(self) -> Global___WeeklyRetrainingJob:
+        """Retraining of every model type, now and beside the schedule."""
+
+    @_builtins.property
     def monthly_benchmarks(self) -> Global___MonthlyBenchmarksJob:
         """Benchmarks, now and beside the schedule."""
 
@@ -284,14 +572,16 @@ class RunJobRequest(_message.Message):
         self,
         *,
         train: Global___TrainJob | None = ...,
+        daily_metrics: Global___DailyMetricsJob | None = ...,
+        weekly_retraining: Global___WeeklyRetrainingJob | None = ...,
         monthly_benchmarks: Global___MonthlyBenchmarksJob | None = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "monthly_benchmarks", b"monthly_benchmarks", "train", b"train"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["daily_metrics", b"daily_metrics", "job", b"job", "monthly_benchmarks", b"monthly_benchmarks", "train", b"train", "weekly_retraining", b"weekly_retraining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "monthly_benchmarks", b"monthly_benchmarks", "request_id", b"request_id", "train", b"train"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily_metrics", b"daily_metrics", "job", b"job", "monthly_benchmarks", b"monthly_benchmarks", "request_id", b"request_id", "train", b"train", "weekly_retraining", b"weekly_retraining"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_job: _TypeAlias = _typing.Literal["train", "monthly_benchmarks"]  # noqa: Y015
+    _WhichOneofReturnType_job: _TypeAlias = _typing.Literal["train", "daily_metrics", "weekly_retraining", "monthly_benchmarks"]  # noqa: Y015
     _WhichOneofArgType_job: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_job) -> _WhichOneofReturnType_job | None: ...
 
@@ -376,22 +666,28 @@ class ListJobRunsRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
     state: Global___JobRunState.ValueType
     """Only runs in this state; unspecified means all."""
     page_size: _builtins.int
     """Runs per page; 0 means 50, more than 1000 means 1000."""
     page_token: _builtins.str
     """`next_page_token` of the page before, with the same filters."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only runs of these jobs, as in `JobRun.kind`; none means all."""
+
     def __init__(
         self,
         *,
         state: Global___JobRunState.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,6 +776,207 @@ class WatchJobRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchJobRunResponse: _TypeAlias = WatchJobRunResponse  # noqa: Y015
+
+@_typing.final
+class ListJobRunOrganizationsRequest(_message.Message):
+    """Request of ListJobRunOrganizations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """Id of the run."""
+    outcome: Global___JobRunOutcome.ValueType
+    """Only organizations with this outcome; unspecified means all."""
+    page_size: _builtins.int
+    """Organizations per page; 0 means 50, more than 1000 means 1000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before, with the same run and filter."""
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        outcome: Global___JobRunOutcome.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListJobRunOrganizationsRequest: _TypeAlias = ListJobRunOrganizationsRequest  # noqa: Y015
+
+@_typing.final
+class ListJobRunOrganizationsResponse(_message.Message):
+    """Response of ListJobRunOrganizations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last."""
+    @_builtins.property
+    def organizations(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobRunOrganization]:
+        """By id of the organization."""
+
+    def __init__(
+        self,
+        *,
+        organizations: _abc.Iterable[Global___JobRunOrganization] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "organizations", b"organizations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListJobRunOrganizationsResponse: _TypeAlias = ListJobRunOrganizationsResponse  # noqa: Y015
+
+@_typing.final
+class JobRunOrganization(_message.Message):
+    """What a run came to for one organization."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    org_id: _builtins.str
+    """Id of the organization."""
+    outcome: Global___JobRunOutcome.ValueType
+    """What came of it."""
+    reason: _builtins.str
+    """Why it was skipped or failed, a fixed word of the job; empty when it was done."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        org_id: _builtins.str = ...,
+        outcome: Global___JobRunOutcome.ValueType = ...,
+        reason: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["org_id", b"org_id", "outcome", b"outcome", "reason", b"reason", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobRunOrganization: _TypeAlias = JobRunOrganization  # noqa: Y015
+
+@_typing.final
+class ListSchedulesRequest(_message.Message):
+    """Request of ListSchedules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSchedulesRequest: _TypeAlias = ListSchedulesRequest  # noqa: Y015
+
+@_typing.final
+class ListSchedulesResponse(_message.Message):
+    """Response of ListSchedules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULES_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def schedules(self) -> _containers.RepeatedCompositeFieldContainer[Global___Schedule]:
+        """In the order of their jobs."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """The instant of this answer, by the clock of the database, which decides what is due."""
+
+    def __init__(
+        self,
+        *,
+        schedules: _abc.Iterable[Global___Schedule] | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schedules", b"schedules", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSchedulesResponse: _TypeAlias = ListSchedulesResponse  # noqa: Y015
+
+@_typing.final
+class Schedule(_message.Message):
+    """A job that runs by the clock."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    CRON_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    NEXT_TICK_TIME_FIELD_NUMBER: _builtins.int
+    LATEST_TICK_TIME_FIELD_NUMBER: _builtins.int
+    LATEST_RUN_FIELD_NUMBER: _builtins.int
+    WAITING_TICK_TIME_FIELD_NUMBER: _builtins.int
+    job: _builtins.str
+    """Name of the job, as in `JobRun.kind`."""
+    cron: _builtins.str
+    """When it runs, as a cron expression of five fields: minute, hour, day of month, month, day of week (0 is Sunday), UTC."""
+    description: _builtins.str
+    """What the job does, for people."""
+    @_builtins.property
+    def next_tick_time(self) -> _timestamp_pb2.Timestamp:
+        """The next tick after the present."""
+
+    @_builtins.property
+    def latest_tick_time(self) -> _timestamp_pb2.Timestamp:
+        """The latest tick that was taken; absent before the first."""
+
+    @_builtins.property
+    def latest_run(self) -> Global___JobRun:
+        """The run of the latest tick; absent before the first."""
+
+    @_builtins.property
+    def waiting_tick_time(self) -> _timestamp_pb2.Timestamp:
+        """A tick that is due and not taken yet, because an earlier run of the job has not ended or no worker is there; absent
+        when there is none. It stays due until it is taken or the next one comes.
+        """
+
+    def __init__(
+        self,
+        *,
+        job: _builtins.str = ...,
+        cron: _builtins.str = ...,
+        description: _builtins.str = ...,
+        next_tick_time: _timestamp_pb2.Timestamp | None = ...,
+        latest_tick_time: _timestamp_pb2.Timestamp | None = ...,
+        latest_run: Global___JobRun | None = ...,
+        waiting_tick_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["latest_run", b"latest_run", "latest_tick_time", b"latest_tick_time", "next_tick_time", b"next_tick_time", "waiting_tick_time", b"waiting_tick_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cron", b"cron", "description", b"description", "job", b"job", "latest_run", b"latest_run", "latest_tick_time", b"latest_tick_time", "next_tick_time", b"next_tick_time", "waiting_tick_time", b"waiting_tick_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
 
 @_typing.final
 class GetServiceInfoRequest(_message.Message):

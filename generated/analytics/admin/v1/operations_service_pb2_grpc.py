@@ -57,6 +57,16 @@ class OperationsServiceStub:
                 request_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.WatchJobRunRequest.SerializeToString,
                 response_deserializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.WatchJobRunResponse.FromString,
                 _registered_method=True)
+        self.ListJobRunOrganizations = channel.unary_unary(
+                '/analytics.admin.v1.OperationsService/ListJobRunOrganizations',
+                request_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListJobRunOrganizationsRequest.SerializeToString,
+                response_deserializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListJobRunOrganizationsResponse.FromString,
+                _registered_method=True)
+        self.ListSchedules = channel.unary_unary(
+                '/analytics.admin.v1.OperationsService/ListSchedules',
+                request_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListSchedulesRequest.SerializeToString,
+                response_deserializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListSchedulesResponse.FromString,
+                _registered_method=True)
         self.GetServiceInfo = channel.unary_unary(
                 '/analytics.admin.v1.OperationsService/GetServiceInfo',
                 request_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.GetServiceInfoRequest.SerializeToString,
@@ -106,6 +116,22 @@ class OperationsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListJobRunOrganizations(self, request, context):
+        """Lists the organizations that a run has dealt with and what came of each, by the id of the organization; those it has
+        not come to yet are not among them. Kept for 90 days after the end of the run; its counts stay. Errors: NOT_FOUND
+        (JOB_RUN_NOT_FOUND), INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSchedules(self, request, context):
+        """Lists what runs by the clock: every schedule with its next and its latest tick.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServiceInfo(self, request, context):
         """Says what this server is and what it can reach.
         """
@@ -145,6 +171,16 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.WatchJobRun,
                     request_deserializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.WatchJobRunRequest.FromString,
                     response_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.WatchJobRunResponse.SerializeToString,
+            ),
+            'ListJobRunOrganizations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobRunOrganizations,
+                    request_deserializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListJobRunOrganizationsRequest.FromString,
+                    response_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListJobRunOrganizationsResponse.SerializeToString,
+            ),
+            'ListSchedules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSchedules,
+                    request_deserializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListSchedulesRequest.FromString,
+                    response_serializer=analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListSchedulesResponse.SerializeToString,
             ),
             'GetServiceInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServiceInfo,
@@ -268,6 +304,60 @@ class OperationsService:
             '/analytics.admin.v1.OperationsService/WatchJobRun',
             analytics_dot_admin_dot_v1_dot_operations__service__pb2.WatchJobRunRequest.SerializeToString,
             analytics_dot_admin_dot_v1_dot_operations__service__pb2.WatchJobRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobRunOrganizations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analytics.admin.v1.OperationsService/ListJobRunOrganizations',
+            analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListJobRunOrganizationsRequest.SerializeToString,
+            analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListJobRunOrganizationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSchedules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analytics.admin.v1.OperationsService/ListSchedules',
+            analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListSchedulesRequest.SerializeToString,
+            analytics_dot_admin_dot_v1_dot_operations__service__pb2.ListSchedulesResponse.FromString,
             options,
             channel_credentials,
             insecure,

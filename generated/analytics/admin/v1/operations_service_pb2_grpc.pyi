@@ -49,6 +49,13 @@ class OperationsServiceStub:
     """Streams a run: first as it stands, then once per revision, a heartbeat every 20 s, OK when it has ended. On shutdown
     of the server UNAVAILABLE with RetryInfo: call again with `after_revision`. Errors: NOT_FOUND (JOB_RUN_NOT_FOUND).
     """
+    ListJobRunOrganizations: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.ListJobRunOrganizationsRequest, _operations_service_pb2.ListJobRunOrganizationsResponse]
+    """Lists the organizations that a run has dealt with and what came of each, by the id of the organization; those it has
+    not come to yet are not among them. Kept for 90 days after the end of the run; its counts stay. Errors: NOT_FOUND
+    (JOB_RUN_NOT_FOUND), INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    ListSchedules: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.ListSchedulesRequest, _operations_service_pb2.ListSchedulesResponse]
+    """Lists what runs by the clock: every schedule with its next and its latest tick."""
     GetServiceInfo: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.GetServiceInfoRequest, _operations_service_pb2.GetServiceInfoResponse]
     """Says what this server is and what it can reach."""
     GetPredictionQueue: _grpc.UnaryUnaryMultiCallable[_operations_service_pb2.GetPredictionQueueRequest, _operations_service_pb2.GetPredictionQueueResponse]
@@ -79,6 +86,13 @@ class OperationsServiceAsyncStub(OperationsServiceStub):
     """Streams a run: first as it stands, then once per revision, a heartbeat every 20 s, OK when it has ended. On shutdown
     of the server UNAVAILABLE with RetryInfo: call again with `after_revision`. Errors: NOT_FOUND (JOB_RUN_NOT_FOUND).
     """
+    ListJobRunOrganizations: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.ListJobRunOrganizationsRequest, _operations_service_pb2.ListJobRunOrganizationsResponse]  # type: ignore[assignment]
+    """Lists the organizations that a run has dealt with and what came of each, by the id of the organization; those it has
+    not come to yet are not among them. Kept for 90 days after the end of the run; its counts stay. Errors: NOT_FOUND
+    (JOB_RUN_NOT_FOUND), INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+    """
+    ListSchedules: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.ListSchedulesRequest, _operations_service_pb2.ListSchedulesResponse]  # type: ignore[assignment]
+    """Lists what runs by the clock: every schedule with its next and its latest tick."""
     GetServiceInfo: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.GetServiceInfoRequest, _operations_service_pb2.GetServiceInfoResponse]  # type: ignore[assignment]
     """Says what this server is and what it can reach."""
     GetPredictionQueue: _aio.UnaryUnaryMultiCallable[_operations_service_pb2.GetPredictionQueueRequest, _operations_service_pb2.GetPredictionQueueResponse]  # type: ignore[assignment]
@@ -130,6 +144,25 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams a run: first as it stands, then once per revision, a heartbeat every 20 s, OK when it has ended. On shutdown
         of the server UNAVAILABLE with RetryInfo: call again with `after_revision`. Errors: NOT_FOUND (JOB_RUN_NOT_FOUND).
         """
+
+    @_abc_1.abstractmethod
+    def ListJobRunOrganizations(
+        self,
+        request: _operations_service_pb2.ListJobRunOrganizationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_service_pb2.ListJobRunOrganizationsResponse, _abc.Awaitable[_operations_service_pb2.ListJobRunOrganizationsResponse]]:
+        """Lists the organizations that a run has dealt with and what came of each, by the id of the organization; those it has
+        not come to yet are not among them. Kept for 90 days after the end of the run; its counts stay. Errors: NOT_FOUND
+        (JOB_RUN_NOT_FOUND), INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+        """
+
+    @_abc_1.abstractmethod
+    def ListSchedules(
+        self,
+        request: _operations_service_pb2.ListSchedulesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_service_pb2.ListSchedulesResponse, _abc.Awaitable[_operations_service_pb2.ListSchedulesResponse]]:
+        """Lists what runs by the clock: every schedule with its next and its latest tick."""
 
     @_abc_1.abstractmethod
     def GetServiceInfo(

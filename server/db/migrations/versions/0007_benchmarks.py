@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from server.db.policies import guard
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 
 def upgrade() -> None:
@@ -131,11 +131,13 @@ def _shared() -> list[str]:
         "GRANT SELECT, INSERT ON benchmark_releases TO benchmark",
         "GRANT SELECT, INSERT, DELETE ON benchmark_members TO benchmark",
         "GRANT SELECT, INSERT, UPDATE ON benchmark_privacy_budget TO benchmark",
+        "GRANT INSERT ON shared_outbox TO benchmark",
     ]
 
 
 def downgrade() -> None:
     """Undo."""
+    op.execute("REVOKE ALL ON shared_outbox FROM benchmark")
     op.execute("DROP VIEW benchmark_contributions")
     for table in (
         "benchmark_secret",

@@ -1,4 +1,4 @@
-"""Rows -> checked and packed employees."""
+"""Rows -> checked and packed facts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from analytics.v1.fact_service_pb2 import BatchResult, IngestFactsRequest, IngestFactsResponse, RowError
 
 from server.ctl.csv_rows import Problem, Row
-from server.ctl.employee_rows import BATCH_ROWS, PROBLEMS_KEPT, Checked, check
+from server.ctl.fact_files import EMPLOYEES
+from server.ctl.fact_rows import BATCH_ROWS, PROBLEMS_KEPT, Checked, check
 from server.ctl.ingest import outcome
 from server.ctl.mapping import plan
 
@@ -21,7 +22,7 @@ HEADER = ("employee_key", "as_of", "job_level", "monthly_income", "department", 
 
 
 def checked(rows: Sequence[Sequence[str] | Problem], *maps: str) -> Checked:
-    how = plan(HEADER, maps=maps, today=datetime.date(2026, 3, 1))
+    how = plan(EMPLOYEES, HEADER, maps=maps, today=datetime.date(2026, 3, 1))
     numbered = (row if isinstance(row, Problem) else Row(line, list(row)) for line, row in enumerate(rows, start=2))
     return check(numbered, how)
 

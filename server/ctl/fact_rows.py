@@ -1,4 +1,4 @@
-"""Rows of a file -> checked employees, packed into the batches that are sent.
+"""Rows of a file -> checked facts, packed into the batches that are sent.
 
 What always holds: a row is packed only when it was read without doubt and the contract's own rules accept it, so what is
 sent is exactly what was checked. Valid rows are kept packed, about 0.3 kB each, instead of reading the file twice: a file
@@ -12,18 +12,19 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from analytics.v1.employees_pb2 import Employee
 from analytics.v1.fact_service_pb2 import IngestFactsRequest
+from google.type.date_pb2 import Date
 
 from server.ctl.csv_rows import Problem, Row
-from server.ctl.mapping import DATE_FIELD, KEY_FIELD
 from server.ctl.values import Unreadable, Value, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from google.protobuf.message import Message
     from protovalidate import Validator
 
+    from server.ctl.fact_files import FactFile
     from server.ctl.mapping import ColumnRule, ConstantRule, Plan
 
 BATCH_ROWS = 2000
@@ -54,17 +55,18 @@ class Checked:
 
 
 class Packer:
-    """Collects valid employees into batches of at most 2,000."""
+    """Collects valid facts of one kind into batches of at most 2,000."""
 
-    def __init__(self, into: Checked) -> None:
+    def __init__(self, into: Checked, kind: FactFile) -> None:
         """Add the batches to `into`."""
         self._into = into
+        self._member, self._list = kind.place
         self._request = IngestFactsRequest()
         self._lines: array[int] = array("q")
 
-    def add(self, employee: Employee, line: int) -> None:
-        """Pack one valid employee."""
-        self._request.employees.employees.append(employee)
+    def add(self, fact: Message, line: int) -> None:
+        """Pack one valid fact."""
+        getattr(getattr(self._request, self._member), self._list).append(fact)
         self._lines.append(line)
         self._into.valid_rows += 1
         if len(self._lines) == BATCH_ROWS:
@@ -80,7 +82,7 @@ class Packer:
 def check(rows: Iterator[Row | Problem], plan: Plan) -> Checked:
     """Read and check all rows.
 
-    The check is that of the contract (protovalidate), plus: a second row with the same employee_key and as_of is bad.
+    The check is that of the contract (protovalidate), plus: a second row with the same natural key is bad.
 
     Raises:
         BadInput: the file turned out to be unreadable further down.
@@ -90,35 +92,36 @@ def check(rows: Iterator[Row | Problem], plan: Plan) -> Checked:
     from protovalidate import Validator  # noqa: PLC0415
 
     checked, validator = Checked(), Validator()
-    packer = Packer(checked)
-    first_lines: dict[tuple[str, int], int] = {}
+    packer = Packer(checked, plan.kind)
+    first_lines: dict[tuple[object, ...], int] = {}
     for row in rows:
         if isinstance(row, Problem):
             checked.reject([row])
             continue
-        employee, problems = build(row, plan)
+        fact, problems = build(row, plan)
         if not problems:
-            problems = _violations(validator, employee, row.line)
+            problems = _violations(validator, fact, row.line, plan.kind)
         if not problems:
-            key = (employee.employee_key, (employee.as_of.year * 100 + employee.as_of.month) * 100 + employee.as_of.day)
-            first = first_lines.setdefault(key, row.line)
+            first = first_lines.setdefault(_key(fact, plan.kind), row.line)
             if first != row.line:
-                problems = [Problem(row.line, KEY_FIELD, f"the same {KEY_FIELD} and {DATE_FIELD} as in line {first}")]
+                key = plan.kind.key
+                problems = [Problem(row.line, key[0], f"the same {listed(key)} as in line {first}")]
         if problems:
             checked.reject(problems)
         else:
-            packer.add(employee, row.line)
+            packer.add(fact, row.line)
     packer.flush()
     return checked
 
 
-def build(row: Row, plan: Plan) -> tuple[Employee, list[Problem]]:
-    """The employee of a row, and what could not be read."""
-    employee, problems = Employee(), []
-    # Present even when every attribute is unknown: the contract requires the message.
-    employee.attributes.SetInParent()
+def build(row: Row, plan: Plan) -> tuple[Message, list[Problem]]:
+    """The fact of a row, and what could not be read."""
+    fact, problems = plan.kind.row(), []
+    for name in plan.kind.nested:
+        # Present even when all in it is unknown: the contract may require the message.
+        getattr(fact, name).SetInParent()
     for constant in plan.constants:
-        assign(employee, constant, constant.value)
+        assign(fact, constant, constant.value)
     for rule in plan.columns:
         text = row.cells[rule.index]
         if rule.translation:
@@ -129,24 +132,37 @@ def build(row: Row, plan: Plan) -> tuple[Employee, list[Problem]]:
             problems.append(Problem(row.line, rule.spec.name, str(error)))
             continue
         if value is not None:
-            assign(employee, rule, value)
-        elif not rule.spec.is_attribute and rule.spec.name in (KEY_FIELD, DATE_FIELD):
+            assign(fact, rule, value)
+        elif rule.spec.required:
             problems.append(Problem(row.line, rule.spec.name, "is empty"))
-    return employee, problems
+    return fact, problems
 
 
-def assign(employee: Employee, rule: ColumnRule | ConstantRule, value: Value) -> None:
+def assign(fact: Message, rule: ColumnRule | ConstantRule, value: Value) -> None:
     """Put a value into its field."""
+    holder = getattr(fact, rule.spec.inside) if rule.spec.inside else fact
     if isinstance(value, datetime.date):
-        employee.as_of.year, employee.as_of.month, employee.as_of.day = value.year, value.month, value.day
+        date = getattr(holder, rule.spec.name)
+        date.year, date.month, date.day = value.year, value.month, value.day
     else:
-        setattr(employee.attributes if rule.spec.is_attribute else employee, rule.spec.name, value)
+        setattr(holder, rule.spec.name, value)
 
 
-def _violations(validator: Validator, employee: Employee, line: int) -> list[Problem]:
+def listed(names: tuple[str, ...]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _key(fact: Message, kind: FactFile) -> tuple[object, ...]:
+    values = (getattr(fact, name) for name in kind.key)
+    # Months are read as their first day, so that two days of one month are one key.
+    return tuple((value.year * 100 + value.month) * 100 + value.day if isinstance(value, Date) else value for value in values)
+
+
+def _violations(validator: Validator, fact: Message, line: int, kind: FactFile) -> list[Problem]:
     problems = []
-    for violation in validator.collect_violations(employee):
+    for violation in validator.collect_violations(fact):
         path = violation.proto.field
         names = [element.field_name for element in path.elements] if path is not None else []
-        problems.append(Problem(line, ".".join(name for name in names if name and name != "attributes"), violation.proto.message))
+        problems.append(Problem(line, ".".join(name for name in names if name and name not in kind.nested), violation.proto.message))
     return problems

@@ -1,0 +1,125 @@
+"""Spend: monthly series, forecast a year ahead."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from server.ml.forecaster import Forecaster, evaluate
+from server.ml.forecasting import train_forecaster
+from server.ml.series import Panel, Series, month_number, year_and_month
+from server.ml.spend import SPEND
+from server.ml.training import TrainingDataInsufficient
+from server.training import store
+from workers.strategies.model import Judged, Trained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+    from server.db import ReadTx
+    from server.registry.model import Artifact, Json
+    from server.training.model import PooledSeries
+    from workers.strategies.model import Progress
+
+SEED = 20_260_101
+HELD_OUT_MONTHS = 3
+"""The newest months, by which versions are judged; the candidate is trained on the months before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasting:
+    """Pooled series."""
+
+    pooled: PooledSeries
+    schema: Json
+    rows: int
+    contributors: int
+    newest: date | None
+
+    @property
+    def cutoff(self) -> date | None:
+        """The last month that is trained on."""
+        if self.newest is None:
+            return None
+        year, month = year_and_month(_number(self.newest) - HELD_OUT_MONTHS)
+        return self.newest.replace(year=year, month=month, day=1)
+
+    def train(self, progress: Progress) -> Trained:
+        """Train on all months but the held-out ones.
+
+        Raises:
+            TrainingDataInsufficient: too few series have two years of data.
+
+        """
+        known = [each.until(self._from - 1) for each in series_of(self.pooled)] if self.newest is not None else []
+        panel = [each for each in known if each is not None]
+        if not panel:
+            msg = f"no series has an amount before the newest {HELD_OUT_MONTHS} months"
+            raise TrainingDataInsufficient(msg)
+        trained = train_forecaster(Panel.of(panel), seed=SEED, progress=progress)
+        return Trained(trained.artifact, trained.card, asdict(trained.metrics), sum(each.present for each in panel))
+
+    def objection(self, metrics: Json) -> str:
+        """Compare with the seasonal naive forecast."""
+        ours, naive = metrics["mase_median"], metrics["naive_mase_median"]
+        if isinstance(ours, float) and isinstance(naive, float) and ours >= naive:
+            return f"no better than the seasonal naive forecast: median MASE {ours:.4f}, naive {naive:.4f}"
+        return ""
+
+    def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
+        """Compare by the median scaled error on the newest months, which the candidate was not trained on."""
+        panel = Panel.of(list(series_of(self.pooled)))
+        ours = evaluate(Forecaster.load(candidate.content, candidate.card), panel, self._from)
+        seen = active_cutoff is not None and _number(active_cutoff) >= self._from
+        rule = f"amounts of the newest {HELD_OUT_MONTHS} months, on which the candidate was not trained"
+        return Judged(
+            rule=f"{rule}; the active version has seen some of them" if seen else f"{rule}, nor the active version",
+            rows=ours.points,
+            measure="mase_median",
+            candidate=ours.mase_median,
+            baseline=ours.naive_mase_median,
+            active=None if active is None else self._loss(active, panel),
+        )
+
+    def _loss(self, artifact: Artifact, panel: Panel) -> float | None:
+        try:
+            forecaster = Forecaster.load(artifact.content, artifact.card)
+            return evaluate(forecaster, panel, self._from).mase_median
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    @property
+    def _from(self) -> int:
+        """Number of the first held-out month."""
+        return 0 if self.newest is None else _number(self.newest) - HELD_OUT_MONTHS + 1
+
+
+async def read_series(tx: ReadTx, /) -> Forecasting:
+    """Read the series."""
+    pooled = await store.pooled_spend_series(tx)
+    return Forecasting(pooled, SPEND.to_json(), len(pooled), pooled.contributors, pooled.cutoff)
+
+
+def series_of(pooled: PooledSeries) -> Iterator[Series]:
+    """The series of pooled months, each with at least one amount."""
+    numbers = [_number(month) for month in pooled.months]
+    marks = np.flatnonzero(np.diff(np.array(pooled.series, dtype=np.int64), prepend=-1))
+    for begin, end in zip(marks.tolist(), [*marks[1:].tolist(), len(numbers)], strict=True):
+        amounts = pooled.amounts[begin:end]
+        if all(amount is None for amount in amounts):
+            continue
+        budgets = zip(numbers[begin:end], pooled.budgets[begin:end], strict=True)
+        yield Series.of(
+            str(pooled.series[begin]),
+            numbers[begin:end],
+            amounts,
+            budget={month: budget for month, budget in budgets if budget is not None},
+            category=pooled.category[begin],
+        )
+
+
+def _number(day: date) -> int:
+    return month_number(day.year, day.month)
