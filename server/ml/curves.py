@@ -1,4 +1,4 @@
-"""What a report draws of a model: curves, reliability bins, a histogram of scores, coverage by horizon.
+"""What a report draws of a classifier: curves, reliability bins, a histogram of scores.
 
 What always holds: everything is an aggregate over at least the rows of a bin and names no row; numbers are finite and rounded to
 six decimals; the areas under thinned curves differ from the exact ones by less than 0.001; `to_json` is plain JSON.
@@ -17,8 +17,6 @@ from server.stats.normal import QUANTILE_975
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-
     from server.ml.evaluation import Rows
     from server.ml.importance import Importance
 
@@ -33,9 +31,6 @@ A chord over (dx, dy) of a rising curve is off by dx dy / 2 at most, so by `STEP
 
 SCORE_BINS = 20
 """Bins of the histogram, of equal width, from 0 to 1."""
-
-ERROR_EDGES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
-"""Edges of the bins of scaled errors; the last bin has no upper end."""
 
 _DECIMALS = 6
 
@@ -93,35 +88,6 @@ class ClassifierEvaluation:
         return {"kind": "classifier", **asdict(self)}
 
 
-@dataclass(frozen=True, slots=True)
-class HorizonCoverage:
-    """Of forecasts so many months ahead: how many there were, and which share came to lie inside of the interval."""
-
-    months: int
-    points: int
-    coverage: float
-
-
-@dataclass(frozen=True, slots=True)
-class ForecastEvaluation:
-    """What there is to draw of forecasts, of held-out months.
-
-    Args:
-        horizons: by rising months ahead.
-        series_by_error: how many series have a mean absolute scaled error in each bin of `ERROR_EDGES`.
-        naive_by_error: the same of the seasonal naive forecast; empty when it was not measured.
-
-    """
-
-    horizons: tuple[HorizonCoverage, ...]
-    series_by_error: tuple[int, ...]
-    naive_by_error: tuple[int, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """A plain value for JSON."""
-        return {"kind": "forecast", "error_edges": ERROR_EDGES, **asdict(self)}
-
-
 def of_classifier(labels: Labels, probabilities: Scores, importance: Sequence[Importance]) -> ClassifierEvaluation:
     """Everything about calibrated probabilities (n,) of rows that were not trained on.
 
@@ -140,29 +106,6 @@ def of_classifier(labels: Labels, probabilities: Scores, importance: Sequence[Im
         negatives_by_score=_counts(place[~positive], SCORE_BINS),
         positives_by_score=_counts(place[positive], SCORE_BINS),
         importance=tuple(importance),
-    )
-
-
-def of_forecasts(
-    horizons: npt.NDArray[np.integer], inside: npt.NDArray[np.bool_], errors: Scores, naive_errors: Scores | None = None
-) -> ForecastEvaluation:
-    """Everything about forecasts of held-out months.
-
-    Args:
-        horizons: months ahead of each forecast (n,), at least 1.
-        inside: whether what came lay inside of the interval (n,).
-        errors: mean absolute scaled error of each series (s,), at least 0.
-        naive_errors: the same of the seasonal naive forecast.
-
-    """
-    ahead, place, points = np.unique(horizons, return_inverse=True, return_counts=True)
-    shares = np.bincount(place, weights=inside, minlength=len(ahead)) / points
-    return ForecastEvaluation(
-        horizons=tuple(
-            HorizonCoverage(int(months), int(count), _round(share)) for months, count, share in zip(ahead, points, shares, strict=True)
-        ),
-        series_by_error=_by_error(errors),
-        naive_by_error=() if naive_errors is None else _by_error(naive_errors),
     )
 
 
@@ -254,10 +197,6 @@ def _thinned(along: Scores) -> Rows:
 
 def _curve(x: Scores, y: Scores) -> Curve:
     return Curve(tuple(_round(value) for value in x), tuple(_round(value) for value in y))
-
-
-def _by_error(errors: Scores) -> tuple[int, ...]:
-    return _counts(np.searchsorted(np.array(ERROR_EDGES), errors, side="right") - 1, len(ERROR_EDGES))
 
 
 def _counts(places: Rows, length: int) -> tuple[int, ...]:

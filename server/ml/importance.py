@@ -31,14 +31,16 @@ class Importance:
 
     Args:
         feature: its name.
-        contribution: mean absolute Shapley value over a sample of rows, in log-odds before calibration.
-        gain_share: share of the loss reduction of all splits that are its own, 0 to 1; 0 when nothing was gained at all.
+        contribution: mean absolute Shapley value over a sample of rows: of a classifier in log-odds before calibration, of forecasts
+            relative to the usual size of a month.
+        gain_share: share of the loss reduction of all splits that are its own, 0 to 1, 0 when nothing was gained at all; None of
+            forecasts, whose trees start from a season that no split gained.
 
     """
 
     feature: str
     contribution: float
-    gain_share: float
+    gain_share: float | None
 
 
 def of_trees(encoder: Encoder, classifier: Classifier, data: Table) -> tuple[Importance, ...]:
@@ -49,14 +51,14 @@ def of_trees(encoder: Encoder, classifier: Classifier, data: Table) -> tuple[Imp
     return importances(names, encoder.origin, contributions, classifier.gains())
 
 
-def importances(names: Sequence[str], origin: Sequence[int], contributions: Scores, gains: Scores) -> tuple[Importance, ...]:
+def importances(names: Sequence[str], origin: Sequence[int], contributions: Scores, gains: Scores | None = None) -> tuple[Importance, ...]:
     """How much each feature matters, the most important first; equal ones by name.
 
     Args:
         names: of the features.
         origin: for each matrix column the position of its feature in `names`.
-        contributions: Shapley values (rows, columns), in log-odds.
-        gains: loss reduction of the splits on each column (columns,), at least 0.
+        contributions: Shapley values (rows, columns).
+        gains: loss reduction of the splits on each column (columns,), at least 0; None when it says nothing.
 
     """
     count = len(names)
@@ -64,15 +66,16 @@ def importances(names: Sequence[str], origin: Sequence[int], contributions: Scor
     member[np.arange(len(origin)), np.array(origin, dtype=np.intp)] = 1.0
     # A category's columns belong together: their contributions to a row add up before their size is taken.
     sizes = np.abs(contributions @ member).mean(axis=0)
-    total = float(gains.sum())
-    shares = gains @ member / total if total > 0 else np.zeros(count)
-    found = [
-        Importance(name, round(float(size), _DECIMALS), round(float(share), _DECIMALS))
-        for name, size, share in zip(names, sizes, shares, strict=True)
-    ]
-    return tuple(sorted(found, key=lambda item: (-item.contribution, -item.gain_share, item.feature)))
+    shares = [None] * count if gains is None else _shares(gains @ member)
+    found = [Importance(name, round(float(size), _DECIMALS), share) for name, size, share in zip(names, sizes, shares, strict=True)]
+    return tuple(sorted(found, key=lambda item: (-item.contribution, -(item.gain_share or 0.0), item.feature)))
 
 
 def spread(rows: int, most: int = EXPLAINED_ROWS) -> Rows:
     """Places of at most `most` of so many rows, evenly apart."""
     return np.unique(np.linspace(0, rows - 1, min(rows, most)).astype(np.intp))
+
+
+def _shares(gains: Scores) -> list[float]:
+    total = float(gains.sum())
+    return [round(float(gain) / total, _DECIMALS) if total > 0 else 0.0 for gain in gains]
