@@ -28,7 +28,7 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;"
 # What a page is made of; nothing that runs, loads or sends.
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "h3", "p", "div", "dl", "dt", "dd", "figure", "img"),
-    *("figcaption", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "footer", "ol", "li", "strong"),
+    *("figcaption", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "footer", "ol", "li", "span", "strong"),
 }
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -12,6 +12,8 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from server.ctl.render import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -71,7 +73,7 @@ def png(report: Report) -> bytes:
     columns = min(report.columns, len(report.panels))
     width = sum(max(panel.size[0] for panel in report.panels[column::columns]) for column in range(columns))
     heights = [max(panel.size[1] for panel in report.panels[row * columns : (row + 1) * columns]) + _GAP for row in range(rows)]
-    words = textwrap.wrap(report.summary, int(width * 11.5))
+    words = textwrap.wrap(plain(report.summary), int(width * 11.5))
     header = _HEADER + _LINE * len(words)
     total = sum(heights) + header + _FOOTER
     with _styled():

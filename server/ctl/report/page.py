@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """Nothing is loaded and no script runs, wherever it may come from."""
 
+_HALF_INCHES = 6.5
+"""A wider drawing takes the whole width of the page; in half of it nobody could read it."""
+
 _STYLE = Html("""
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, Arial, sans-serif; color: #1f2933; background: #f5f7f9;
@@ -31,6 +34,8 @@ dt { font-size: .8rem; color: #5a6470; }
 dd { font-weight: 600; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 500px), 1fr)); gap: 1.2rem; }
 figure, .card { background: #fff; border: 1px solid #dde2e8; border-radius: 8px; padding: 1rem 1.2rem; margin: 0; break-inside: avoid; }
+.across { grid-column: 1 / -1; }
+.across img { max-width: 950px; }
 figure img { width: 100%; height: auto; display: block; }
 figcaption { font-size: .88rem; color: #5a6470; margin-top: .5rem; }
 .card { margin: 0 0 1rem; overflow-wrap: anywhere; }
@@ -74,4 +79,5 @@ def page(report: Report) -> str:
 def _figure(panel: Panel) -> Html:
     picture = Html("data:image/svg+xml;base64," + base64.b64encode(svg(panel)).decode())
     shown = tag("img", src=picture, alt=f"{panel.title}. {panel.note}")
-    return tag("figure", tag("h3", panel.title), shown, tag("figcaption", panel.note))
+    across = {"class_": "across"} if panel.size[0] > _HALF_INCHES else {}
+    return tag("figure", tag("h3", panel.title), shown, tag("figcaption", panel.note), **across)
