@@ -23,6 +23,7 @@ from bench.machine import describe
 from bench.measure import Row, Skipped
 from bench.stack import databases
 from bench.throughput import throughput
+from bench.training import training
 from bench.watchers import watchers
 from server.embedded import EmbeddedError
 from server.telemetry import logs
@@ -46,6 +47,7 @@ MEASURES: Mapping[str, Measure] = {
     "insights": insights,
     "insights-large": large,
     "benchmarks": benchmarks,
+    "training": training,
 }
 BY_NAME_ONLY = frozenset({"insights-large"})
 """What takes too long or too much room to be among all."""

@@ -14,8 +14,9 @@ from sqlalchemy.engine import make_url
 from bench.measure import Row
 from server import app as composition
 from server.benchmarks.catalogue import METRICS, Unit
-from server.benchmarks.model import INDUSTRIES, MONTHLY_BENCHMARKS, SIZES
+from server.benchmarks.model import INDUSTRIES, SIZES
 from server.identity import RunId
+from server.schedule.calendar import MONTHLY_BENCHMARKS
 from server.schedule.model import Claim
 from workers.benchmarks import update_benchmarks
 

@@ -11,7 +11,8 @@ from bench.asking import request
 from bench.measure import Row, percentile
 from bench.stack import process
 from server import app as composition
-from server.wire.predictions import wanted
+from server.ml.scoring import Scorer
+from server.wire.prediction_inputs import wanted
 from workers.scorers import Scorers
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ async def _timed(act: Callable[[], Awaitable[None]], times: int) -> Sequence[flo
 async def _predict(service: Service) -> Callable[[], Awaitable[None]]:
     async with composition.running(service.made.settings()) as app:
         scorer = await Scorers(app.db).get(service.model.model_id, service.model.type)
+    assert isinstance(scorer, Scorer)
     features = scorer.schema.clean(dict(wanted(request(1)).features))
 
     async def predict() -> None:

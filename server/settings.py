@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     )
     run_concurrency: int = Field(2, ge=1, le=16, description="Trainings and scheduled runs one worker process works on at once.")
     worker_concurrency: int = Field(8, ge=1, le=256, description="Predictions one worker process runs at once.")
+    training_at_once: int = Field(2, ge=1, le=4, description="Model types that one retraining trains at once, a core each.")
     training_minimum_rows: int = Field(200, ge=50, description="Labelled rows below which a training is refused.")
     benchmark_private: bool = Field(
         False, description="Release benchmarks of 100 organizations or more with differential privacy, with noise by OpenDP."

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from uuid import uuid5
 
 from server.benchmarks import store as cells
-from server.benchmarks.model import MONTHLY_BENCHMARKS
 from server.benchmarks.private import large_cells, with_noise
 from server.benchmarks.publish import publish
 from server.benchmarks.release import decide
 from server.benchmarks.releases import store
 from server.db.engines import DbRole
 from server.events.model import Cause
+from server.schedule.calendar import MONTHLY_BENCHMARKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,7 @@ async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mappi
     async with app.db.platform(DbRole.BENCHMARK) as tx:
         done = await store.released(tx, release_id)
         if done is not None:
-            return {"counts": done.totals}
+            return done.totals
         before = await store.earlier(tx)
         rows = await store.contributions(tx)
     progress(0.3, f"deciding from {len(rows):,} values")
@@ -51,7 +51,7 @@ async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mappi
     progress(0.9, "publishing")
     async with app.db.platform(DbRole.BENCHMARK) as tx:
         made = await publish(tx, release, release_id, before, Cause(str(claim.run_id), claim.traceparent))
-    return {"counts": made.totals}
+    return made.totals
 
 
 async def _private(app: App, release: Release) -> Release:

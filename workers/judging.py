@@ -1,7 +1,7 @@
 """Judge a candidate against the active version on the same rows, keep the evidence, and swap.
 
 What always holds: the swap is one transaction that checks that the version the candidate was compared with is still the active
-one; when another one is by then, the comparison is made again.
+one; when another one is by then, the comparison is made again. A version that cannot be judged does not become active.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from server.db.engines import DbRole
 from server.errors import AnalyticsError, Kind, Reason
+from server.ml.training import TrainingDataInsufficient
 from server.registry import store as registry
 from server.registry.model import Evidence, ModelState
 
@@ -41,7 +42,12 @@ async def settle(app: App, course: Course, model_id: ModelId) -> Model:
             rival = None if active is None else await registry.artifact(tx, active.model_id)
         if model.state is not ModelState.TRAINING or candidate is None:
             return model
-        evidence = await asyncio.to_thread(_compare, course, candidate, active, rival)
+        try:
+            evidence = await asyncio.to_thread(_compare, course, candidate, active, rival)
+        except TrainingDataInsufficient as error:
+            async with app.db.platform(DbRole.TRAINER) as tx:
+                await registry.fail(tx, model_id, f"cannot be judged: {error}")
+                return await _known(tx, model_id)
         async with app.db.platform(DbRole.TRAINER) as tx:
             await registry.lock(tx, model.type)
             if await _end(tx, model, evidence, course.objection(model.metrics) or worse(evidence)):

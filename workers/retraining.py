@@ -1,4 +1,4 @@
-"""Run the job `weekly_retraining`: the four types one after the other; what one lacks does not stop the others.
+"""Run the job `weekly_retraining`: the four types, two at a time; what one lacks, or a defect in it, does not stop the others.
 
 Ids are derived from the run and the type, so a run that is taken again goes on where it stopped: a version that is registered is
 not trained again, and one that was judged is left as it is.
@@ -6,12 +6,16 @@ not trained again, and one that was judged is left as it is.
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid5
 
 import structlog
 
-from server.errors import AnalyticsError
+from server.errors import AnalyticsError, Reason
+from server.lifecycle import end
 from server.registry.model import ModelState, ModelType
 from workers.strategies import STRATEGIES
 from workers.training import train_type
@@ -28,16 +32,47 @@ _log = structlog.get_logger(__name__)
 
 
 async def retrain_all(app: App, claim: Claim, progress: Progress) -> Mapping[str, object]:
-    """Train every type anew; returns the JSON result of the run: for each type the version, its state, and why it is not active."""
-    types = list(STRATEGIES)
-    results: list[Mapping[str, object]] = []
-    for place, model_type in enumerate(types):
+    """Train every type anew; returns the JSON result of the run: for each type the version, its state, and why it is not active.
 
-        def tell(share: float, words: str, place: int = place, model_type: ModelType = model_type) -> None:
-            progress((place + share) / len(types), f"{model_type}: {words}")
+    Raises:
+        LeaseLost: the run belongs to another worker by now; nothing more is started.
+        SQLAlchemyError: the database is away.
 
-        results.append(await _retrain(app, claim, model_type, tell))
-    return {"types": results}
+    """
+    retraining = _Retraining(app, claim, progress)
+    lanes = [asyncio.create_task(retraining.lane(), name="retraining") for _ in range(app.settings.training_at_once)]
+    try:
+        await asyncio.wait(lanes, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        # Raises what one of them failed of, when all have stopped.
+        await end(*lanes)
+    return {"types": [retraining.results[model_type] for model_type in STRATEGIES]}
+
+
+@dataclass(slots=True)
+class _Retraining:
+    """One taking of the run."""
+
+    app: App
+    claim: Claim
+    progress: Progress
+    waiting: deque[ModelType] = field(default_factory=lambda: deque(STRATEGIES))
+    shares: dict[ModelType, float] = field(default_factory=dict)
+    results: dict[ModelType, Mapping[str, object]] = field(default_factory=dict)
+
+    async def lane(self) -> None:
+        """Train types until none is left."""
+        while self.waiting:
+            model_type = self.waiting.popleft()
+            self.results[model_type] = await _retrain(self.app, self.claim, model_type, self._teller(model_type))
+
+    def _teller(self, model_type: ModelType) -> Progress:
+        def tell(share: float, words: str) -> None:
+            self.shares[model_type] = share
+            # Called from several threads, and what one has just begun may be missing.
+            self.progress(sum(list(self.shares.values())) / len(STRATEGIES), f"{model_type}: {words}")
+
+        return tell
 
 
 async def _retrain(app: App, claim: Claim, model_type: ModelType, progress: Progress) -> Mapping[str, object]:
@@ -46,6 +81,10 @@ async def _retrain(app: App, claim: Claim, model_type: ModelType, progress: Prog
     except AnalyticsError as error:
         _log.info("retraining.not_done", model_type=model_type.value, reason=error.reason)
         return _result(model_type, reason=f"{error.reason}: {error.message}")
+    except (ValueError, TypeError, LookupError, ArithmeticError):
+        # XGBoost's errors are ValueErrors. What may pass (database, lost lease) is left to the run, which is taken again and goes on here.
+        _log.exception("retraining.failed", model_type=model_type.value)
+        return _result(model_type, reason=f"{Reason.INTERNAL}: a defect on our side ended the training")
     return _result(model_type, str(model.model_id), model.version, model.state, model.failure_reason)
 
 

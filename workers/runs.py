@@ -13,17 +13,17 @@ import structlog
 from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
-from server.benchmarks.model import MONTHLY_BENCHMARKS
 from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
 from server.queue.bell import wait
 from server.schedule import store
-from server.schedule.calendar import WEEKLY_RETRAINING
+from server.schedule.calendar import DAILY_METRICS, MONTHLY_BENCHMARKS, WEEKLY_RETRAINING
 from server.schedule.model import QUEUED_TOPIC, LeaseLost, RunState
 from server.telemetry import metrics, names
 from server.telemetry.tracing import span
 from server.training.model import TRAIN
 from workers.benchmarks import update_benchmarks
+from workers.nightly.job import calculate_daily_metrics
 from workers.retraining import retrain_all
 from workers.training import train_shared_model
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 JOBS: Mapping[str, JobFunction] = {
     TRAIN: train_shared_model,
+    DAILY_METRICS: calculate_daily_metrics,
     WEEKLY_RETRAINING: retrain_all,
     MONTHLY_BENCHMARKS: update_benchmarks,
 }

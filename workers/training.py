@@ -40,8 +40,8 @@ async def train_shared_model(app: App, claim: Claim, progress: Progress) -> Mapp
 
     """
     model, contributors = await train_type(app, ModelType(claim.scope), uuid5(claim.run_id, "model"), progress)
-    if model.state is ModelState.FAILED and model.evidence is not None and not model.evidence.active_version:
-        message = f"version {model.version} is {model.failure_reason}; it stays inactive, more or better rows are needed"
+    if model.state is ModelState.FAILED and (model.evidence is None or not model.evidence.active_version):
+        message = f"version {model.version}: {model.failure_reason}; it stays inactive, more or better rows are needed"
         raise not_enough(message)
     return {"model_id": str(model.model_id), "organizations": contributors}
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from server.stats.membership import Members, Unit
 
-MONTHLY_BENCHMARKS = "monthly_benchmarks"
-"""Name of the job; it has one scope, the empty one."""
-
 INDUSTRIES = tuple(industry for industry in Industry if industry)
 SIZES = tuple(size for size in SizeRange if size)
 KEPT_DAYS = 400

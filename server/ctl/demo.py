@@ -1,4 +1,4 @@
-"""`analyticsctl demo`: demo organizations with employees and a first model; a second run finds them and does nothing.
+"""`analyticsctl demo`: demo organizations, the four models of their facts, insights and benchmarks; a second run does nothing.
 
 What always holds: everything goes through the public API with tokens of the demo organizations; data of an organization
 that has some already is never touched.
@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
-from analytics.admin.v1.operations_service_pb2 import JobRun, JobRunState
+from analytics.admin.v1.operations_service_pb2 import (
+    DailyMetricsJob,
+    JobRunState,
+    ListJobRunsRequest,
+    MonthlyBenchmarksJob,
+    RunJobRequest,
+    WeeklyRetrainingJob,
+)
+from analytics.admin.v1.operations_service_pb2_grpc import OperationsServiceStub
 from analytics.v1.fact_service_pb2 import FactSet, ListFactSetsRequest
 from analytics.v1.fact_service_pb2_grpc import FactServiceStub
 from analytics.v1.models_pb2 import Model, ModelState, ModelType
@@ -28,15 +36,22 @@ from server.ctl.demo_organizations import ORGANIZATIONS, DemoOrganization
 from server.ctl.failures import CtlFailure, read_status
 from server.ctl.models import list_models
 from server.ctl.program import JsonOption, start
-from server.ctl.render import as_dict, decimal, print_json, say
-from server.ctl.training import begin, states
+from server.ctl.render import as_dict, print_json, say
+from server.ctl.show import named
+from server.ctl.training import begin_run, states
 
-TURNOVER = ModelType.MODEL_TYPE_TURNOVER_PREDICTION
 Tell: TypeAlias = Callable[[str], None]
 
 _AT_ONCE = 4
 _TELL_EVERY = 50
 _LOAD_SECONDS = 120.0
+_TELL_SHARE = 0.25
+_MODEL_TYPES = len(ModelType.values()) - 1
+_JOBS = {
+    "weekly_retraining": RunJobRequest(weekly_retraining=WeeklyRetrainingJob()),
+    "daily_metrics": RunJobRequest(daily_metrics=DailyMetricsJob()),
+    "monthly_benchmarks": RunJobRequest(monthly_benchmarks=MonthlyBenchmarksJob()),
+}
 _OWNER_ROLES = ("owner", "admin", "analyst", "viewer")
 
 
@@ -55,11 +70,11 @@ def demo(  # noqa: PLR0913 - one argument per option
     kid: Annotated[str, typer.Option(help="Id of that key in the server's JWKS.", show_default=False)],
     issuer: Annotated[str, typer.Option(help="`iss` of the tokens.")] = "analytics-dev",
     audience: Annotated[str, typer.Option(help="`aud` of the tokens.")] = "analytics",
-    wait: Annotated[float, typer.Option(min=1, max=3600, help="Seconds to wait for the training.")] = 300.0,
+    wait: Annotated[float, typer.Option(min=1, max=3600, help="Seconds to wait for each job.")] = 300.0,
     connect_timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds to wait for the server to answer.")] = 30.0,
     json_output: JsonOption = False,
 ) -> None:
-    """Load the demo organizations and train a first turnover model, unless both are there.
+    """Load the demo organizations, train the four models, look for insights and make benchmarks, unless all is there.
 
     For development: it signs tokens with the server's own development key.
     """
@@ -79,25 +94,21 @@ def demo(  # noqa: PLR0913 - one argument per option
     today = datetime.datetime.now(tz=datetime.UTC).date()
     loaded = _load_all(owners, organizations, today, tell)
     admin = owners[ORGANIZATIONS[0].org_id]
-    model = _active(admin)
-    trained = model is None
-    if model is None:
-        _train(session.with_token(signer.token("demo-operator", ("operator",))), wait, tell)
-        model = _active(admin)
-        if model is None:
-            msg = "the training completed, and yet no turnover model is ACTIVE"
-            raise CtlFailure(msg)
-    _report(loaded, model, trained=trained, json_output=json_output)
+    operator = session.with_token(signer.token("demo-operator", ("operator",)))
+    ran = _run_jobs(operator, admin, wait, tell, anew=any(item.rows for item in loaded))
+    _report(loaded, _active(admin), ran, json_output=json_output)
 
 
-def _report(loaded: list[_Loaded], model: Model, *, trained: bool, json_output: bool) -> None:
+def _report(loaded: list[_Loaded], models: Sequence[Model], ran: Sequence[str], *, json_output: bool) -> None:
     if json_output:
         rows = {item.organization.org_id: item.rows for item in loaded}
-        print_json({"organizations": list(rows), "rows_loaded": rows, "trained": trained, "model": as_dict(model)})
+        print_json(
+            {"organizations": list(rows), "rows_loaded": rows, "jobs_run": list(ran), "models": [as_dict(model) for model in models]}
+        )
         return
     done = "loaded" if any(item.rows for item in loaded) else "found"
-    quality = f", ROC AUC {decimal(model.classification.roc_auc)}" if model.HasField("classification") else ""
-    say(f"demo: {len(loaded)} organizations {done}; turnover_prediction {model.version} is ACTIVE{quality}")
+    active = ", ".join(f"{named(ModelType.DESCRIPTOR, model.type)} {model.version}" for model in models)
+    say(f"demo: {len(loaded)} organizations {done}; ACTIVE: {active}")
 
 
 def _load_all(
@@ -140,22 +151,38 @@ def _load(connection: Connection, organization: DemoOrganization, today: datetim
     return _Loaded(organization, sum(batch.inserted + batch.updated for batch in answer.batches))
 
 
-def _active(connection: Connection) -> Model | None:
-    found = list_models(connection, TURNOVER, ModelState.MODEL_STATE_ACTIVE, 1)
-    return found[0] if found else None
+def _active(connection: Connection) -> list[Model]:
+    return list_models(connection, ModelType.MODEL_TYPE_UNSPECIFIED, ModelState.MODEL_STATE_ACTIVE, _MODEL_TYPES)
 
 
-def _train(operator: Connection, wait: float, tell: Tell) -> JobRun:
-    run = begin(operator, TURNOVER, attach=True)
-    began, told = time.monotonic(), ""
+def _run_jobs(operator: Connection, admin: Connection, wait: float, tell: Tell, *, anew: bool) -> list[str]:
+    """Run what runs at night, in the order in which one needs the other; what ran before is run again when facts are new."""
+    ran = []
+    for name, request in _JOBS.items():
+        if anew or not _ever_completed(operator, name):
+            _run_job(operator, name, request, wait, tell)
+            ran.append(name)
+    missing = _MODEL_TYPES - len(_active(admin))
+    if missing:
+        msg = f"the retraining completed, and yet {missing} of {_MODEL_TYPES} model types have no ACTIVE version"
+        raise CtlFailure(msg, hint="`analyticsctl schedule runs weekly_retraining --json` says why.")
+    return ran
+
+
+def _ever_completed(operator: Connection, job: str) -> bool:
+    request = ListJobRunsRequest(kinds=[job], state=JobRunState.JOB_RUN_STATE_COMPLETED, page_size=1)
+    return bool(operator.unary(OperationsServiceStub(operator.channel).ListJobRuns, request).runs)
+
+
+def _run_job(operator: Connection, name: str, request: RunJobRequest, wait: float, tell: Tell) -> None:
+    run = begin_run(operator, request, attach=True)
+    began, told = time.monotonic(), 0.0
     for run in states(operator, run.id, within=wait):  # noqa: B020 - its first state is replaced by later ones
-        line = f"{run.progress:.0%} {run.message}".strip()
-        if line != told:
-            tell(f"demo: training turnover_prediction: {line}")
-            told = line
+        if run.progress - told >= _TELL_SHARE:
+            told = run.progress
+            tell(f"demo: {name}: {run.progress:.0%} {run.message}")
     if run.state == JobRunState.JOB_RUN_STATE_FAILED:
         refusal = read_status(run.error)
-        msg = f"the training failed ({refusal.reason or refusal.code}): {refusal.message}"
+        msg = f"{name} failed ({refusal.reason or refusal.code}): {refusal.message}"
         raise CtlFailure(msg, hint=refusal.hint)
-    tell(f"demo: trained in {time.monotonic() - began:.1f} s")
-    return run
+    tell(f"demo: {name} done in {time.monotonic() - began:.1f} s")

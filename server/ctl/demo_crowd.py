@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SEED = 20261101
-SMALL, MIDDLE = 37, 22
+SMALL, MIDDLE = 47, 14
 """Organizations of up to 49 and of 50 to 200 employees in every industry."""
 LARGE = {
-    Industry.INDUSTRY_TECHNOLOGY: 12,
-    Industry.INDUSTRY_HEALTHCARE: 4,
-    Industry.INDUSTRY_FINANCE: 12,
-    Industry.INDUSTRY_MANUFACTURING: 4,
-    Industry.INDUSTRY_RETAIL: 12,
-    Industry.INDUSTRY_PROFESSIONAL_SERVICES: 4,
+    Industry.INDUSTRY_TECHNOLOGY: 11,
+    Industry.INDUSTRY_HEALTHCARE: 3,
+    Industry.INDUSTRY_FINANCE: 11,
+    Industry.INDUSTRY_MANUFACTURING: 3,
+    Industry.INDUSTRY_RETAIL: 11,
+    Industry.INDUSTRY_PROFESSIONAL_SERVICES: 3,
 }
 """Organizations of over 200: in half of the industries too few for a benchmark of that size."""
 _SIZES = ((SMALL, 6, 30), (MIDDLE, 50, 66), (None, 201, 214))

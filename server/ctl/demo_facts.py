@@ -7,6 +7,7 @@ organization's made-up employees; what there is to be found follows from the org
 from __future__ import annotations
 
 import math
+from collections import Counter
 from datetime import date, timedelta
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
@@ -74,7 +75,8 @@ def _exits(random: Random, people: Sequence[Employee], dates: Dates) -> Iterator
 def _payroll(random: Random, organization: DemoOrganization, people: Sequence[Employee], dates: Dates) -> Iterator[PayrollEntry]:
     latest = as_date(dates.latest)
     present = [row for row in people if row.as_of == latest]
-    loudest = max((row.attributes.department for row in present), default="", key=lambda name: (_size(present, name), name))
+    sizes = Counter(row.attributes.department for row in present)
+    loudest = max(sizes, default="", key=lambda name: (sizes[name], name))
     months = [_months_before(dates.latest, back) for back in range(organization.history)]
     for row in present:
         for month in months:
@@ -85,10 +87,6 @@ def _payroll(random: Random, organization: DemoOrganization, people: Sequence[Em
                 yield _paid(row, month, PayType.PAY_TYPE_OVERTIME, pay * (_SPIKE - 1))
             if month.month == 12:  # noqa: PLR2004 - pay at the end of the year has a season
                 yield _paid(row, month, PayType.PAY_TYPE_BONUS, pay * 0.5)
-
-
-def _size(people: Sequence[Employee], department: str) -> int:
-    return sum(row.attributes.department == department for row in people)
 
 
 def _paid(row: Employee, month: date, pay_type: PayType.ValueType, amount: float) -> PayrollEntry:
@@ -177,7 +175,8 @@ def _series(random: Random, organization: DemoOrganization, dates: Dates, key: t
 def _reviews(random: Random, organization: DemoOrganization, people: Sequence[Employee], dates: Dates) -> Iterator[PerformanceReview]:
     latest = as_date(dates.latest)
     present = [row for row in people if row.as_of == latest]
-    falling = min((row.attributes.department for row in present), default="", key=lambda name: (-_size(present, name), name))
+    sizes = Counter(row.attributes.department for row in present)
+    falling = min(sizes, default="", key=lambda name: (-sizes[name], name))
     rounds = 4 if organization.history > 1 else 1
     for row in present:
         known = row.attributes

@@ -43,7 +43,7 @@ _TO_NEXT_REQUEST = """sed -n 's/^  "job_*[Ii]d": "\\([^"]*\\)".*/{"job_id": "\\1
 
 
 def lines_to_paste(address: str, token: str, certificate: str = "") -> list[str]:
-    """Return shell lines that work as they are: list models, ask for a prediction, wait for its result.
+    """Return shell lines that work as they are: models, insights, benchmarks, a prediction and its result.
 
     By grpcurl, which also lists the services; where there is none (its package has a binary for x86-64 only), by analyticsctl.
     """
@@ -60,6 +60,8 @@ def _by_grpcurl(grpcurl: str, address: str, certificate: str) -> list[str]:
     return [
         f"{call} {address} list",
         f"{call} {address} {_SERVICE}/ListModels",
+        f"{call} -d '{{\"page_size\": 5}}' {address} {_SERVICE}/GetInsights",
+        f"{call} -d '{{\"compare_to_mine\": true}}' {address} {_SERVICE}/GetBenchmarks",
         predict,
         f"{predict} | {_TO_NEXT_REQUEST} | {call} -d @ {address} {_SERVICE}/GetPredictionJob",
     ]
@@ -72,6 +74,8 @@ def _by_analyticsctl(address: str, certificate: str) -> list[str]:
     return [
         "# There is no grpcurl on this machine; docs/clients.md says where to get it. The same by analyticsctl:",
         f"{call} models",
+        f"{call} insights",
+        f"{call} benchmarks",
         f"{call} predict turnover {features} --json",
     ]
 

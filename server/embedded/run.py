@@ -173,7 +173,7 @@ def _load_demo(run: _Run, environment: Environment) -> None:
     arguments = ["server.ctl", "demo", "--key-file", str(run.key.private_file), "--kid", run.key.kid]
     arguments += ["--issuer", run.settings.jwt_issuer, "--audience", run.settings.jwt_audience]
     _finish(run, "loading demo data", arguments, environment.variables, None, DEMO_SECONDS)
-    run.say("demo tenants and a trained model are in place")
+    run.say("demo tenants, four models, insights and benchmarks are in place")
 
 
 def _announce(run: _Run, address: str, token: str, seconds: float) -> None:

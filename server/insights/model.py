@@ -140,7 +140,7 @@ class Finding:
     @property
     def fingerprint(self) -> bytes:
         """32 bytes by which a later run finds the same insight again."""
-        return hashlib.sha256(f"{self.insight_type}\x00{self.subject}".encode()).digest()
+        return fingerprint(self.insight_type, self.subject)
 
     @property
     def shown_confidence(self) -> float:
@@ -169,6 +169,11 @@ class Insight:
 
 Encode: TypeAlias = Callable[[Insight], bytes]
 """Makes the message of an insight, without what differs from caller to caller; the edges have the contract's form of it."""
+
+
+def fingerprint(insight_type: InsightType, subject: str) -> bytes:
+    """Return the 32 bytes that stand for a subject of a type."""
+    return hashlib.sha256(f"{insight_type}\x00{subject}".encode()).digest()
 
 
 def _nonsense(finding: Finding, fault: str) -> ValueError:

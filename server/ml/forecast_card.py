@@ -11,7 +11,7 @@ import numpy.typing as npt
 from server.ml import intervals
 from server.ml.card import CardInvalid
 from server.ml.encoding import Band
-from server.ml.forecast_features import COLUMNS, GROUPS
+from server.ml.forecast_features import COLUMNS, FARTHEST, GROUPS
 from server.ml.intervals import Margins
 
 FORMAT = 1
@@ -28,7 +28,7 @@ class ForecastCard:
 
     Args:
         horizon: the farthest months ahead that were trained.
-        season_weight: how far the trees start from the level towards the same month of last year, 0 to 1.
+        season_weight: how much of the season is added to the level before the trees start, 0 to 1.
         categories: those with a column of their own.
         margins: by which the intervals are widened.
         coverage: share of held-out outcomes in the interval, by group of `intervals.groups`.
@@ -101,7 +101,7 @@ class ForecastCard:
         horizon, weight = data.get("horizon"), data.get("season_weight")
         if not isinstance(settings, Mapping) or not isinstance(categories, list) or not isinstance(terciles, Mapping):
             raise CardInvalid(msg)
-        if not isinstance(horizon, int) or not isinstance(weight, int | float) or not 0 <= weight <= 1:
+        if not isinstance(horizon, int) or not 1 <= horizon <= FARTHEST or not isinstance(weight, int | float) or not 0 <= weight <= 1:
             raise CardInvalid(msg)
         if not all(isinstance(category, str) for category in categories):
             raise CardInvalid(msg)

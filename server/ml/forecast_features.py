@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from server.ml.series import YEAR, Panel, Places, Values, robust_scale, row_medians
+from server.ml.series import YEAR, Panel, Places, Values, robust_scale, row_levels, row_medians
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ _FEW_CHANGES = 3
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "recent_months": ("median_3", "median_6", *(f"lag_{lag}" for lag in range(1, YEAR + 1))),
-    "same_month_last_year": ("year_ago", "year_ago_around", "two_years_ago"),
+    "same_month_last_year": ("season", "year_ago", "year_ago_around", "two_years_ago"),
     "trend": ("year_on_year", "half_on_half"),
     "variability": ("spread", "yearly_change_spread", "monthly_change_spread", "largest"),
     "zeros_and_credits": ("zero_share", "credit_share"),
@@ -94,7 +94,8 @@ class Views:
     Args:
         matrix: (n, columns) for the trees; amounts relative to `level`, NaN for absent.
         scale: (n,), the unit: the usual size of a month of the series.
-        level: (n,), the median of the last year.
+        level: (n,), the mean of the last year without its smallest and largest month.
+        season: (n,), how far the month of the year usually lies from its year's level; 0 where that is not known.
         naive: (n,), the seasonal naive forecast: the same month of the last year, else of the year before, else the level.
         history: (n,), months of the window with a value.
         lowest: (n,), the smallest value of the window.
@@ -105,6 +106,7 @@ class Views:
     matrix: Matrix
     scale: Values
     level: Values
+    season: Values
     naive: Values
     history: Places
     lowest: Values
@@ -121,6 +123,14 @@ def enough(panel: Panel, pairs: Pairs) -> npt.NDArray[np.bool_]:
     unseen = pairs.origins - pairs.visible
     seen = seen - np.where(unseen >= 0, counts[pairs.series, np.maximum(unseen, 0)], 0)
     fits: npt.NDArray[np.bool_] = (pairs.origins >= 0) & (seen >= MINIMUM_HISTORY)
+    return fits
+
+
+def enough_at(panel: Panel) -> npt.NDArray[np.bool_]:
+    """Which origins (series, months) have `MINIMUM_HISTORY` months in their window."""
+    counts = np.cumsum(~np.isnan(panel.values), axis=1)
+    counts[:, WINDOW:] -= counts[:, :-WINDOW].copy()
+    fits: npt.NDArray[np.bool_] = counts >= MINIMUM_HISTORY
     return fits
 
 
@@ -148,12 +158,13 @@ def look(panel: Panel, pairs: Pairs, categories: Sequence[str] = ()) -> Views:
     _fill_budget_used(found, panel, once, raw)
     _fill_categories(found, panel, once, categories)
     matrix = found[place]
-    naive = _fill_season(matrix, window, level, place, pairs.horizons)
+    season = _fill_season(matrix, window, level, place, pairs.horizons)
+    naive = _naive(window, level, place, pairs.horizons)
     _fill_target(matrix, panel, pairs, scale[place], level[place])
     history = np.sum(~np.isnan(raw), axis=1)
     lowest = np.fmin.reduce(window, axis=1)
     zero = (lowest == 0) & (np.fmax.reduce(window, axis=1) == 0)
-    return Views(matrix, scale[place], level[place], naive, history[place], lowest[place], zero[place])
+    return Views(matrix, scale[place], level[place], season, naive, history[place], lowest[place], zero[place])
 
 
 def _windows(values: Values, pairs: Pairs) -> Values:
@@ -175,9 +186,9 @@ def _scale(raw: Values) -> Values:
 
 
 def _last_year(window: Values) -> Values:
-    level = row_medians(window[:, -YEAR:])
+    level = row_levels(window[:, -YEAR:])
     silent = np.isnan(level)
-    level[silent] = row_medians(window[silent])
+    level[silent] = row_levels(window[silent])
     return level
 
 
@@ -236,17 +247,35 @@ def _fill_categories(found: Matrix, panel: Panel, once: Pairs, categories: Seque
 
 
 def _fill_season(matrix: Matrix, window: Values, level: Values, place: Places, horizons: Places) -> Values:
-    """Fill what the same month was like, and return the seasonal naive forecast."""
-    back = WINDOW - 1 + horizons - YEAR
+    """Fill what the same month was like in years before, and return how far it usually lies from its year's level."""
+    back = _year_ago(horizons)
     own = level[place]
     year_ago, two_ago = window[place, back], window[place, back - YEAR]
     after = np.where(horizons < YEAR, window[place, np.minimum(back + 1, WINDOW - 1)], np.nan)
     around = row_medians(np.stack([window[place, back - 1], year_ago, after], axis=1))
+    # Each year less its own level: growth from year to year is no season.
+    levels = np.stack([row_levels(window[:, start : start + YEAR]) for start in range(0, WINDOW, YEAR)], axis=1)
+    distances = window[place[:, None], back[:, None] - YEAR * np.arange(WINDOW // YEAR)[::-1]] - levels[place]
+    known = np.sum(~np.isnan(distances), axis=1)
+    season: Values = np.nansum(distances, axis=1) / np.maximum(known, 1)
+    matrix[:, _AT["season"]] = np.where(known > 0, season, np.nan)
     matrix[:, _AT["year_ago"]] = year_ago - own
     matrix[:, _AT["year_ago_around"]] = around - own
     matrix[:, _AT["two_years_ago"]] = two_ago - own
-    naive = np.where(np.isnan(year_ago), two_ago, year_ago)
-    return np.where(np.isnan(naive), own, naive)
+    return season
+
+
+def _naive(window: Values, level: Values, place: Places, horizons: Places) -> Values:
+    back = _year_ago(horizons)
+    found = window[place, back]
+    found = np.where(np.isnan(found), window[place, back - YEAR], found)
+    naive: Values = np.where(np.isnan(found), level[place], found)
+    return naive
+
+
+def _year_ago(horizons: Places) -> Places:
+    """The place in the window of the month a year before the forecast month."""
+    return WINDOW - 1 + horizons - YEAR
 
 
 def _fill_target(matrix: Matrix, panel: Panel, pairs: Pairs, scale: Values, level: Values) -> None:

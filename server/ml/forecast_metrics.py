@@ -1,6 +1,6 @@
 """How good forecasts are on months that were held out, beside the seasonal naive forecast.
 
-The seasonal naive forecast of a month is the value of the same month a year before (else two years before, else the median of the
+The seasonal naive forecast of a month is the value of the same month a year before (else two years before, else the level of the
 last year). MASE, the mean absolute scaled error, divides a series' errors by the mean absolute error that the seasonal naive
 forecast has within the training part, |y_t - y_(t-12)| over the months before the held-out ones (Hyndman & Koehler 2006,
 with m = 12): 1 is what the naive forecast does there by construction. Held-out months may be harder than those before, so the
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from server.ml.quantile_trees import QUANTILES
-from server.ml.series import YEAR, Panel, Places, Values
+from server.ml.series import YEAR, Panel, Places, Values, row_quantiles
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -97,7 +97,7 @@ class Scales:
         if judged.size:
             some = changes[judged]
             error[judged] = np.nanmean(np.abs(some), axis=1)
-            low[judged], high[judged] = np.nanquantile(some, [QUANTILES[0], QUANTILES[2]], axis=1)
+            low[judged], high[judged] = (row_quantiles(some, share) for share in (QUANTILES[0], QUANTILES[2]))
         return cls(error, low, high)
 
     def judged(self, series: Places) -> Places:

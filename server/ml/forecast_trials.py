@@ -24,6 +24,8 @@ from server.ml.training import TrainingDataInsufficient
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from server.ml.series import Places
+
 MINIMUM_SERIES = 5
 """Series with two years of data that a training needs."""
 
@@ -33,8 +35,8 @@ LARGE_PAIRS = 100_000
 MOST_ROWS = 200_000
 """Rows a model learns from, drawn from more: pairs of one series are so alike that the others would add little."""
 
-_MOST_JUDGING = 100_000
-"""Rows of all trainings that judge together: half of the most that the final one has, so that judging costs less than it."""
+_MOST_JUDGING = 80_000
+"""Rows of all trainings that judge together: two fifths of the most that the final one has, so that judging costs less than it."""
 
 _MOST_HELD_OUT = 60_000
 _MINIMUM_ROWS = 100
@@ -74,8 +76,8 @@ class Windows:
             )
             raise TrainingDataInsufficient(msg)
         # A month that few series have reached, such as one with a wrong year, is no end for all.
-        running = np.nonzero(present[long].sum(axis=0) >= max(len(long) / 4, 1))[0]
-        end = int(running[-1])
+        running = np.nonzero(present[long].sum(axis=0) >= len(long) / 4)[0]
+        end = int(running[-1]) if running.size else 0
         span = end - int(np.median(panel.starts[long])) + 1
         if span < LONG_HISTORY:
             msg = f"training needs {LONG_HISTORY} months that the series have in common; there are {max(span, 0)}"
@@ -165,10 +167,12 @@ class Course:
         learned, and how wide their intervals have to be, from more than the beginnings of long ones.
         """
         generator = np.random.default_rng([self.seed, low, high])
-        pairs = held_out(self.panel, low, high, self.horizon)
         share = most * _TWINS // (_TWINS + 1)
-        if len(pairs) > share:
-            pairs = pairs.at(np.sort(generator.choice(len(pairs), share, replace=False)))
+
+        def some(count: int) -> Places:
+            return np.arange(count) if count <= share else np.sort(generator.choice(count, share, replace=False))
+
+        pairs = held_out(self.panel, low, high, self.horizon, some)
         chosen = pairs.at(np.arange(0, len(pairs), _TWINS))
         short = Pairs(chosen.series, chosen.origins, chosen.horizons, generator.integers(6, LONG_HISTORY, len(chosen)))
         short = short.at(enough(self.panel, short))
@@ -225,6 +229,6 @@ class Course:
 
 
 def _season_weight(rows: Rows) -> float:
-    """The step from level to seasonal naive that lies nearest to what came, by mean absolute error."""
+    """The share of the season that, added to the level, lies nearest to what came, by mean absolute error."""
     errors = [float(np.mean(np.abs(rows.residual(weight)))) for weight in _WEIGHTS]
     return _WEIGHTS[int(np.argmin(errors))]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from server.ml.forecast_card import ForecastCard
-from server.ml.forecast_features import FARTHEST, MINIMUM_HISTORY, WINDOW, Pairs, Views, enough, look
+from server.ml.forecast_features import FARTHEST, MINIMUM_HISTORY, WINDOW, Pairs, Views, enough, enough_at, look
 from server.ml.forecast_metrics import ForecastMetrics, Points, Scales
 from server.ml.intervals import groups
 from server.ml.quantile_trees import QuantileTrees
@@ -21,7 +21,7 @@ from server.ml.scoring import SHOWN, Contribution, Direction
 from server.ml.series import Panel, Places, Series, Values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class HistoryTooShort(ValueError):
@@ -134,7 +134,7 @@ class Forecaster:
         by_column = self._trees.contributions(matrix)[:, :-1]
         names = self.card.features
         sums = np.stack([by_column[:, list(places)].sum(axis=1) for places in names.values()], axis=1)
-        # What the trees start from is moved by the same month of last year before they see it.
+        # What the trees start from has been moved by the season.
         sums[:, list(names).index("same_month_last_year")] += (base(views, self.card.season_weight) - views.level)[rows]
         return [self._strongest(values, row) for values, row in zip(sums, matrix, strict=True)]
 
@@ -154,8 +154,8 @@ class Forecaster:
 
 
 def base(views: Views, season_weight: float) -> Values:
-    """What the trees start from (n,): the level, moved towards the same month of last year."""
-    moved: Values = views.level + season_weight * (views.naive - views.level)
+    """What the trees start from (n,): the level, moved by the season."""
+    moved: Values = views.level + season_weight * views.season
     return moved
 
 
@@ -187,12 +187,24 @@ def evaluate(forecaster: Forecaster, panel: Panel, from_month: int) -> ForecastM
     return Points.of(pairs.series, truth, found, naive, Scales.of(panel, column)).measure()
 
 
-def held_out(panel: Panel, low: int, high: int, horizon: int = FARTHEST) -> Pairs:
-    """All pairs whose forecast month is one of the columns `low` to `high` (inclusive) and has a value."""
+def held_out(panel: Panel, low: int, high: int, horizon: int = FARTHEST, chosen: Callable[[int], Places] = np.arange) -> Pairs:
+    """Pairs whose forecast month is one of the columns `low` to `high` (inclusive) and has a value.
+
+    Args:
+        panel: the series.
+        low: the first column.
+        high: the last column, within the panel.
+        horizon: the farthest months ahead.
+        chosen: the places of those to take, of so many; all by default. There are a dozen times as many as there are months.
+
+    """
     low = max(low, 0)
-    row, place = np.nonzero(~np.isnan(panel.values[:, low : high + 1]))
-    series = np.repeat(row, horizon)
-    horizons = np.tile(np.arange(1, horizon + 1), len(row))
-    origins = np.repeat(place + low, horizon) - horizons
-    pairs = Pairs(series, origins, horizons, np.full(len(series), WINDOW))
-    return pairs.at(enough(panel, pairs) & (origins >= panel.starts[series]))
+    origins = enough_at(panel)
+    fits = np.zeros((len(panel.series), high + 1 - low, horizon), dtype=np.bool_)
+    for ahead in range(1, horizon + 1):
+        first = max(low - ahead, 0)
+        fits[:, first + ahead - low :, ahead - 1] = origins[:, first : max(high + 1 - ahead, 0)]
+    fits &= ~np.isnan(panel.values[:, low : high + 1, None])
+    places = np.flatnonzero(fits)
+    series, target, ahead_less_1 = np.unravel_index(places[chosen(len(places))], fits.shape)
+    return Pairs(series, target + low - ahead_less_1 - 1, ahead_less_1 + 1, np.full(len(series), WINDOW))

@@ -24,6 +24,8 @@ LONGEST = 100 * YEAR
 LARGEST = 1e15
 """Beyond it cents are no longer told apart."""
 
+_TRIMMED = 6
+
 _NOTHING = 1e-8
 """Amounts are money, and a millionth of a cent is none; a much smaller unit would overflow what is measured in it."""
 
@@ -229,6 +231,31 @@ def row_medians(values: Values) -> Values:
     high = ordered[rows, np.minimum(counts // 2, values.shape[1] - 1)]
     middle: Values = (low + high) / 2
     return middle
+
+
+def row_quantiles(values: Values, share: float) -> Values:
+    """The quantile of the present values of each row (n, m), between two of them by proportion; NaN for a row without any."""
+    ordered = np.sort(values, axis=1)  # NaN comes last
+    place = np.maximum(np.sum(~np.isnan(values), axis=1) - 1, 0) * share
+    rows, low = np.arange(len(values)), np.floor(place).astype(np.intp)
+    below, above = ordered[rows, low], ordered[rows, np.ceil(place).astype(np.intp)]
+    quantile: Values = below + (above - below) * (place - low)
+    return quantile
+
+
+def row_levels(values: Values) -> Values:
+    """Mean of the present values of each row (n, m) without the smallest and the largest; NaN for a row without any.
+
+    A mean keeps still where a median would jump: half of the months of a season lie far above, half far below. Of fewer than
+    `_TRIMMED` values none is left out.
+    """
+    counts = np.sum(~np.isnan(values), axis=1)
+    total = np.nansum(values, axis=1)
+    ends = np.fmin.reduce(values, axis=1) + np.fmax.reduce(values, axis=1)
+    trimmed = counts >= _TRIMMED
+    sums = np.where(trimmed, total - np.where(trimmed, ends, 0.0), total)
+    level: Values = np.where(counts > 0, sums / np.maximum(np.where(trimmed, counts - 2, counts), 1), np.nan)
+    return level
 
 
 def robust_scale(values: Values) -> Values:

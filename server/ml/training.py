@@ -95,7 +95,7 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
 ) -> TrainedModel:
     """Measure and train; rows that are held out are for the caller to judge by, and nothing here learns from them.
 
-    Measured by nested stratified cross-validation on the rows that are not held out; from `boosting.LARGE_ROWS` of them on by
+    Measured by nested stratified cross-validation on the rows that are not held out; from `boosting.MANY_ROWS` of them on by
     the held-out rows, or where there are none by a stratified fifth, which the trees then do not see either.
 
     Args:
@@ -113,7 +113,7 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
         ValueError: lengths differ, a column is not a feature, or there are fewer than 2 folds.
 
     """
-    truth = np.array([_label(label) for label in labels], dtype=np.int8)
+    truth = _truth(labels)
     out = np.array(held_out, dtype=np.bool_) if len(held_out) else np.zeros(len(truth), dtype=np.bool_)
     data = table(schema, columns)
     if len(out) != len(truth) or any(len(column) != len(truth) for column in data.values()):
@@ -122,7 +122,7 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
     rest, own = np.nonzero(~out)[0], np.nonzero(out)[0]
     _require_both_classes(truth[rest], folds)
     chance = _Chance(seed, threads)
-    if len(rest) < boosting.LARGE_ROWS:
+    if len(rest) < boosting.MANY_ROWS:
         metrics, evaluation, final = _cross_validated(schema, rows_of(data, rest), truth[rest], folds, chance, progress)
     else:
         if len(np.unique(truth[own])) < 2:  # noqa: PLR2004 - both outcomes
@@ -140,11 +140,11 @@ def _cross_validated(  # noqa: PLR0913 - the data and what the result depends on
     probabilities = np.empty(len(labels))
     for fold, (rest, own) in enumerate(stratified_folds(labels, folds, chance.seed), start=1):
         steps.name = f"cross-validation, fold {fold} of {folds}"
-        fitted = _fit(schema, rows_of(data, rest), labels[rest], chance, steps.tick)
+        fitted = _fit(schema, rows_of(data, rest), labels[rest], boosting.SMALL_SHAPES, chance, steps.tick)
         probabilities[own] = _probabilities(fitted, rows_of(data, own))
     metrics = measure(labels, probabilities, folds=folds)
     steps.name = "training on all rows"
-    final = _fit(schema, data, labels, chance, steps.tick)
+    final = _fit(schema, data, labels, boosting.SMALL_SHAPES, chance, steps.tick)
     return metrics, _evaluation(labels, probabilities, final, data), final
 
 
@@ -153,7 +153,10 @@ def _on_held_out(
 ) -> tuple[ClassificationMetrics, ClassifierEvaluation, _Fitted]:
     steps = _Steps(progress, len(boosting.LARGE_SHAPES) + 1)
     steps.name = "training"
-    fitted = _fit_many(schema, *training, chance, steps.tick)
+    if len(training[1]) < boosting.LARGE_ROWS:
+        fitted = _fit(schema, *training, boosting.LARGE_SHAPES, chance, steps.tick)
+    else:
+        fitted = _fit_many(schema, *training, chance, steps.tick)
     probabilities = _probabilities(fitted, held_out[0])
     return measure(held_out[1], probabilities, folds=0), _evaluation(held_out[1], probabilities, fitted, held_out[0]), fitted
 
@@ -180,12 +183,14 @@ class _Steps:
         self._progress(self._done / self._total, self.name)
 
 
-def _fit(schema: FeatureSchema, data: Table, labels: Labels, chance: _Chance, tick: Callable[[], None]) -> _Fitted:
+def _fit(  # noqa: PLR0913 - the data and what the result depends on
+    schema: FeatureSchema, data: Table, labels: Labels, shapes: Sequence[Shape], chance: _Chance, tick: Callable[[], None]
+) -> _Fitted:
     encoder, examples = _examples(schema, data, labels, chance)
     seed, threads = chance.seed, chance.threads
     # Another seed than the outer one: the same would part the same rows in the same order again.
     splits = stratified_folds(labels, INNER_FOLDS, seed + 1)
-    tuning = boosting.tune(examples, splits, boosting.SMALL_SHAPES, seed=seed, threads=threads, tick=tick)
+    tuning = boosting.tune(examples, splits, shapes, seed=seed, threads=threads, tick=tick)
     curve = calibration.fit(tuning.margins, labels[tuning.rows])
     classifier = boosting.train(examples, tuning.shape, tuning.rounds, seed=seed, threads=threads)
     tick()
@@ -225,11 +230,11 @@ def _card(schema: FeatureSchema, fitted: _Fitted, seed: int) -> Card:
     return Card(schema, fitted.encoder, fitted.calibration, settings)
 
 
-def _label(label: object) -> int:
-    if label not in {0, 1}:
+def _truth(labels: Sequence[bool]) -> Labels:
+    if not set(labels) <= {0, 1}:
         msg = "a label is true or false"
         raise ValueError(msg)
-    return int(label == 1)
+    return np.array(labels, dtype=np.int8)
 
 
 def _require_both_classes(labels: Labels, folds: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from server.errors import Reason, invalid_argument, not_found
 from server.facts import store as facts
+from server.ml.contract_risk import dated, months_between
 from server.ml.performance import LEAKING, ratio, scaled
 from server.ml.spend import YEAR, history_features
 from server.registry.model import ModelType
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from server.db import ReadTx
     from server.identity import OrgId
     from server.predictions.model import FeatureValue
-
-DAYS_A_MONTH = 30.4375
-_MOST_MONTHS = 1200.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +77,7 @@ async def _contract(tx: ReadTx, org: OrgId, subject: Subject) -> Mapping[str, Fe
     known = await facts.contract_attributes(tx, org, subject.key)
     if known is None:
         raise not_found(Reason.CONTRACT_NOT_FOUND, "contract", subject.key)
-    features = dict(known.attributes)
-    if known.end_date is not None:
-        features.setdefault("term_months", _months(known.start_date, known.end_date))
-    if known.first_start is not None:
-        features.setdefault("tenure_months", _months(known.first_start, known.start_date))
-    return features
+    return dated(known.attributes, known.start_date, known.end_date, known.first_start)
 
 
 async def _reviewed(tx: ReadTx, org: OrgId, subject: Subject) -> Mapping[str, FeatureValue]:
@@ -95,7 +88,7 @@ async def _reviewed(tx: ReadTx, org: OrgId, subject: Subject) -> Mapping[str, Fe
     features = {name: value for name, value in (state or {}).items() if name not in LEAKING}
     if last is None:
         return {**features, "earlier_reviews": 0}
-    features |= {"earlier_reviews": last.reviews, "months_since_review": math.floor(_months(last.review_date, last.today))}
+    features |= {"earlier_reviews": last.reviews, "months_since_review": math.floor(months_between(last.review_date, last.today))}
     previous = ratio(last.score, last.target)
     known = {"target": last.target, "scale_max": last.scale_max, "previous_ratio": previous}
     return features | {name: value for name, value in known.items() if value is not None}
@@ -112,10 +105,6 @@ async def _spend(tx: ReadTx, org: OrgId, subject: Subject) -> Mapping[str, Featu
     budgets = {_number(month.period): month.budget for month in months if month.budget is not None}
     category: Mapping[str, FeatureValue] = {"category": subject.category} if subject.category else {}
     return {**category, **history_features(amounts, budgets)}
-
-
-def _months(begin: date, end: date) -> float:
-    return min(max((end - begin).days / DAYS_A_MONTH, 0.0), _MOST_MONTHS)
 
 
 def _number(day: date) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from server.ml.forecaster import Forecaster
 from server.ml.forecasting import TrainedForecaster, train_forecaster
 from server.ml.series import Panel, Series, month_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FIRST = month_number(2015, 1)
 NOISE = 0.1
@@ -41,6 +45,6 @@ def forecaster() -> Forecaster:
     return Forecaster.load(model.artifact, model.card)
 
 
-def series(values: list[float | None], *, key: str = "history", first: int = FIRST) -> Series:
+def series(values: Sequence[float | None], *, key: str = "history", first: int = FIRST) -> Series:
     """A series of successive months; None is a gap."""
     return Series.of(key, list(range(first, first + len(values))), values)

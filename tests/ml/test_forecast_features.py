@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.ml.forecast_features import COLUMNS, FARTHEST, WINDOW, Pairs, Views, enough, look
+from server.ml.forecast_features import COLUMNS, FARTHEST, WINDOW, Pairs, Views, enough, enough_at, look
 from server.ml.series import Panel, Series
 from tests.ml.panels import FIRST, seasonal, series
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 unhurried = settings(deadline=None)  # the machine is shared; how long an example takes says nothing
 
@@ -15,7 +20,7 @@ spend = st.one_of(st.none(), st.just(0.0), st.integers(-(10**6), 10**9).map(lamb
 histories = st.lists(spend, min_size=MONTHS, max_size=MONTHS).filter(lambda values: sum(value is not None for value in values) > 0)
 
 
-def panel_of(values: list[float | None]) -> Panel:
+def panel_of(values: Sequence[float | None]) -> Panel:
     """One series beside another that fixes the calendar."""
     return Panel.of([series([1.0] * MONTHS, key="calendar"), series(values)])
 
@@ -50,6 +55,16 @@ def test_features_of_a_simple_history_are_what_their_names_say() -> None:
     np.testing.assert_allclose(np.sinh(views.naive) * views.scale, np.arange(136, 148))
 
 
+def test_a_season_is_how_far_a_month_lies_from_the_level_of_its_year_and_growth_is_none() -> None:
+    january = [(FIRST + month) % 12 == 0 for month in range(MONTHS)]
+    views = look(panel_of([3.0 ** (month // 12) * (4.0 if dear else 2.0) for month, dear in enumerate(january)]), pairs_at(MONTHS - 1))
+    np.testing.assert_array_less(0.3, views.season[0])  # the first month ahead is a January
+    np.testing.assert_allclose(views.season[1:], 0, atol=1e-9)
+    first_year = look(panel_of([2.0] * MONTHS), pairs_at(5))
+    np.testing.assert_allclose(first_year.season, 0, atol=1e-9)
+    assert np.isnan(column(first_year, "season")[:6]).all()
+
+
 @unhurried
 @given(histories, st.integers(0, MONTHS - 1), st.data())
 def test_whatever_comes_later_features_stay_as_they_were(values: list[float | None], origin: int, data: st.DataObject) -> None:
@@ -76,7 +91,7 @@ def test_a_month_that_was_known_does_change_features() -> None:
 
 def test_months_out_of_view_are_as_if_they_had_never_been() -> None:
     values: list[float | None] = [float(7 * month % 40) for month in range(MONTHS)]
-    beginning: list[float | None] = [None] * (MONTHS - 10) + values[-10:]
+    beginning = [*[None] * (MONTHS - 10), *values[-10:]]
     short = look(panel_of(values), pairs_at(MONTHS - 1, visible=10))
     new = look(panel_of(beginning), pairs_at(MONTHS - 1))
     np.testing.assert_array_equal(short.matrix, new.matrix)
@@ -90,6 +105,13 @@ def test_six_months_in_view_are_enough() -> None:
     assert not enough(panel, pairs_at(7, visible=6)).any()
     assert not enough(panel, pairs_at(-1)).any()
     assert not enough(panel, pairs_at(38)).any()  # the last three years hold five of the seven values
+
+
+@unhurried
+@given(histories, st.integers(0, MONTHS - 1))
+def test_what_is_enough_is_the_same_for_all_origins_as_for_each(values: list[float | None], origin: int) -> None:
+    panel = panel_of(values)
+    np.testing.assert_array_equal(enough_at(panel)[1, [origin] * FARTHEST], enough(panel, pairs_at(origin)))
 
 
 def test_the_unit_of_money_does_not_matter() -> None:

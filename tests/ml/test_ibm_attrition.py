@@ -51,6 +51,7 @@ COLUMNS = {
     "years_since_promotion": "YearsSinceLastPromotion",
     "years_with_manager": "YearsWithCurrManager",
 }
+TOLD = [feature for feature in TURNOVER.features if feature.name in COLUMNS]
 TRAVEL = {"Non-Travel": "none", "Travel_Rarely": "rarely", "Travel_Frequently": "frequently"}
 
 
@@ -65,16 +66,16 @@ def value(feature: FeatureSpec, text: str) -> FeatureValue:
 def attrition() -> tuple[dict[str, list[FeatureValue | None]], list[bool]]:
     with FILE.open(encoding="utf-8-sig", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    cleaned = [TURNOVER.clean({f.name: value(f, row[COLUMNS[f.name]]) for f in TURNOVER.features}) for row in rows]
-    return {name: [row[name] for row in cleaned] for name in TURNOVER.names}, [row["Attrition"] == "Yes" for row in rows]
+    cleaned = [TURNOVER.clean({feature.name: value(feature, row[COLUMNS[feature.name]]) for feature in TOLD}) for row in rows]
+    return {feature.name: [row[feature.name] for row in cleaned] for feature in TOLD}, [row["Attrition"] == "Yes" for row in rows]
 
 
 def baselines(columns: dict[str, list[FeatureValue | None]], labels: list[bool]) -> dict[str, ClassificationMetrics]:
     """Standardized, one-hot logistic regression and gradient boosting, both with scikit-learn's defaults."""
     truth = np.array(labels, dtype=np.int8)
-    categories = [place for place, feature in enumerate(TURNOVER.features) if feature.kind is FeatureKind.CATEGORY]
-    numbers = [place for place in range(len(TURNOVER.features)) if place not in categories]
-    matrix = np.array([columns[name] for name in TURNOVER.names], dtype=object).T
+    categories = [place for place, feature in enumerate(TOLD) if feature.kind is FeatureKind.CATEGORY]
+    numbers = [place for place in range(len(TOLD)) if place not in categories]
+    matrix = np.array([columns[feature.name] for feature in TOLD], dtype=object).T
     models = {
         "logistic regression": (StandardScaler(), LogisticRegression(max_iter=5000)),
         "HistGradientBoosting": ("passthrough", HistGradientBoostingClassifier(random_state=SEED)),

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.ml.series import Panel, Series, SeriesInvalid, cleaned, month_number, robust_scale, row_medians, year_and_month
+from server.ml.series import (
+    Panel,
+    Series,
+    SeriesInvalid,
+    cleaned,
+    month_number,
+    robust_scale,
+    row_levels,
+    row_medians,
+    row_quantiles,
+    year_and_month,
+)
 from tests.ml.panels import FIRST, series
 
 unhurried = settings(deadline=None)  # the machine is shared; how long an example takes says nothing
@@ -105,6 +116,16 @@ def test_row_medians_are_those_of_numpy(block: list[list[float]]) -> None:
 
 
 @unhurried
+@given(blocks, st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]))
+def test_row_quantiles_are_those_of_numpy(block: list[list[float]], share: float) -> None:
+    values = np.array(block)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        expected = np.nanquantile(values, share, axis=1)
+    np.testing.assert_allclose(row_quantiles(values, share), expected, rtol=1e-9, atol=1e-3)
+
+
+@unhurried
 @given(blocks, st.sampled_from([0.5, 2.0, 1024.0]))
 def test_the_robust_scale_is_above_zero_and_grows_with_the_values(block: list[list[float]], factor: float) -> None:
     values = np.array(block)
@@ -121,3 +142,16 @@ def test_one_extreme_month_does_not_move_the_scale() -> None:
     assert robust_scale(extreme) == robust_scale(usual) == 100.0
     assert np.abs(extreme).mean() > 1e7  # what a mean would have made of it
     np.testing.assert_array_equal(robust_scale(np.array([[0.0, 0.0, 0.0, 8.0], [0.0] * 4, [np.nan] * 4])), [2.0, 1.0, 1.0])
+
+
+def test_a_level_leaves_out_the_smallest_and_the_largest_of_six_or_more() -> None:
+    nothing = np.nan
+    rows = np.array(
+        [
+            [1.0, 2.0, 3.0, 4.0, 5.0, 900.0, nothing],
+            [1.0, 2.0, 3.0, 4.0, 90.0, nothing, nothing],
+            [-7.0, *[nothing] * 6],
+            [nothing] * 7,
+        ]
+    )
+    np.testing.assert_array_equal(row_levels(rows), [3.5, 20.0, -7.0, nothing])

@@ -251,6 +251,8 @@ def baltimore_employees(before: str = "g") -> Iterator[employees_pb2.Employee]:
         )
         if salary > 0:
             known.monthly_income = round(salary / 12, 2)
+            if row["gross_pay"] is not None:
+                known.paid_share = round(min(max(float(str(row["gross_pay"])) / salary, 0.0), 10.0), 4)
         employee = employees_pb2.Employee(employee_key=str(row["employee_id"]), as_of=day(end), attributes=known)
         if row["left_next_fy"] is not None:
             employee.left_within_year = bool(row["left_next_fy"])

@@ -9,24 +9,30 @@ import numpy as np
 
 from server.ml.evaluation import brier_score
 from server.ml.scoring import Scorer
-from server.ml.training import train_classifier
+from server.ml.training import TrainingDataInsufficient, train_classifier
 from workers.strategies.model import Judged, Trained
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import date
 
     from server.db import ReadTx
     from server.ml.evaluation import Labels, Rows, Scores
+    from server.ml.features import FeatureValue
     from server.ml.schema import FeatureSchema
     from server.registry.model import Artifact, Json
     from server.training.model import PooledRows
     from workers.strategies.model import Progress
 
+    Columns = Mapping[str, Sequence[FeatureValue | None]]
+
 SEED = 20_260_101
 NEWER_ROWS = 200
 NEWER_OF_EACH = 10
 """From so many rows, and of each outcome, newer than the training of the active version on, both versions are judged by them alone."""
+
+FEWEST_ROWS = 20
+"""Held-out rows without which nobody can say which version is better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +62,30 @@ class Classifying:
         return ""
 
     def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
-        """Compare by the Brier score on held-out subjects, which neither version was trained on."""
+        """Compare by the Brier score on held-out subjects, which neither version was trained on.
+
+        Raises:
+            TrainingDataInsufficient: fewer than `FEWEST_ROWS` rows are of held-out subjects, as when all rows are of a few subjects.
+
+        """
         labels = np.array(self.pooled.labels, dtype=np.int8)
         held_out = np.array(self.pooled.held_out, dtype=np.bool_)
         chosen, rule = self._chosen(held_out, labels, active_cutoff)
+        if len(chosen) < FEWEST_ROWS:
+            msg = f"{len(chosen)} of {len(labels)} rows are of subjects that are held out; at least {FEWEST_ROWS} are needed to judge"
+            raise TrainingDataInsufficient(msg)
         truth = labels[chosen]
+        places = chosen.tolist()
+        columns = {name: [column[place] for place in places] for name, column in self.pooled.columns.items()}
         # What a version says that knows the base rate of the rows it may learn from.
         base_rate = float(labels[~held_out].mean())
         return Judged(
             rule=rule,
             rows=len(chosen),
             measure="brier_score",
-            candidate=brier_score(truth, self._probabilities(candidate, chosen)),
+            candidate=brier_score(truth, _probabilities(candidate, columns)),
             baseline=brier_score(truth, np.full(len(truth), base_rate)),
-            active=None if active is None else self._loss(active, chosen),
+            active=None if active is None else _loss(active, columns, truth),
         )
 
     def _chosen(self, held_out: np.ndarray[tuple[int], np.dtype[np.bool_]], labels: Labels, since: date | None) -> tuple[Rows, str]:
@@ -80,19 +96,18 @@ class Classifying:
                 return newer, f"rows of held-out subjects after {since}, the training cut-off of the active version"
         return np.nonzero(held_out)[0], "all rows of held-out subjects, on which no version is trained"
 
-    def _loss(self, artifact: Artifact, chosen: Rows) -> float | None:
-        truth = np.array(self.pooled.labels, dtype=np.int8)[chosen]
-        try:
-            return brier_score(truth, self._probabilities(artifact, chosen))
-        except (ValueError, KeyError, TypeError):
-            return None
 
-    def _probabilities(self, artifact: Artifact, chosen: Rows) -> Scores:
-        """A version of another schema sees the features that it knows."""
-        scorer = Scorer.load(artifact.content, artifact.card)
-        columns = self.pooled.columns
-        picked = {name: [columns[name][place] for place in chosen] for name in scorer.schema.names if name in columns}
-        return np.array(scorer.probabilities(picked))
+def _loss(artifact: Artifact, columns: Columns, truth: Labels) -> float | None:
+    try:
+        return brier_score(truth, _probabilities(artifact, columns))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _probabilities(artifact: Artifact, columns: Columns) -> Scores:
+    """A version of another schema sees the features that it knows."""
+    scorer = Scorer.load(artifact.content, artifact.card)
+    return np.array(scorer.probabilities({name: columns[name] for name in scorer.schema.names if name in columns}))
 
 
 async def read_labelled(features: FeatureSchema, read: Callable[[ReadTx], Awaitable[PooledRows]], tx: ReadTx, /) -> Classifying:

@@ -28,6 +28,9 @@ SEED = 20_260_101
 HELD_OUT_MONTHS = 3
 """The newest months, by which versions are judged; the candidate is trained on the months before."""
 
+MOST_JUDGED = 1_000
+"""Series that judge; their median error would hardly be another with more. They are ordered by a hash: each so-manieth is a fair draw."""
+
 
 @dataclass(frozen=True, slots=True)
 class Forecasting:
@@ -71,11 +74,22 @@ class Forecasting:
         return ""
 
     def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
-        """Compare by the median scaled error on the newest months, which the candidate was not trained on."""
-        panel = Panel.of(list(series_of(self.pooled)))
-        ours = evaluate(Forecaster.load(candidate.content, candidate.card), panel, self._from)
+        """Compare by the median scaled error on the newest months, which the candidate was not trained on.
+
+        Raises:
+            TrainingDataInsufficient: no series with two years of amounts has one in these months.
+
+        """
+        whole = list(series_of(self.pooled))
+        panel = Panel.of(whole[:: -(-len(whole) // MOST_JUDGED)])
+        forecaster = Forecaster.load(candidate.content, candidate.card)
+        try:
+            ours = evaluate(forecaster, panel, self._from)
+        except ValueError as error:
+            raise TrainingDataInsufficient(str(error)) from error
         seen = active_cutoff is not None and _number(active_cutoff) >= self._from
-        rule = f"amounts of the newest {HELD_OUT_MONTHS} months, on which the candidate was not trained"
+        drawn = f" of {len(panel.series):,} series" if len(panel.series) < len(whole) else ""
+        rule = f"amounts of the newest {HELD_OUT_MONTHS} months{drawn}, on which the candidate was not trained"
         return Judged(
             rule=f"{rule}; the active version has seen some of them" if seen else f"{rule}, nor the active version",
             rows=ours.points,

@@ -79,7 +79,12 @@ class Course(Protocol):
         """Why a version with these metrics is worth nothing: no better than the naive baseline; empty when it is."""
 
     def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
-        """Judge a version and the active one on held-out rows; an active one that cannot be loaded has no loss."""
+        """Judge a version and the active one on held-out rows; an active one that cannot be loaded has no loss.
+
+        Raises:
+            TrainingDataInsufficient: there are too few held-out rows.
+
+        """
 
 
 class Strategy(Protocol):

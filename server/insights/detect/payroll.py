@@ -46,6 +46,11 @@ def detect(payrolls: Iterable[CostCentrePayroll], now: datetime) -> Detected:
     return gathered([_judged(payroll, now) for payroll in payrolls])
 
 
+def subject(cost_centre: str, currency: str, month: int) -> str:
+    """What a finding about a month is about."""
+    return f"cost_centre/{cost_centre}/{currency}/{wording.iso_month(month)}"
+
+
 def confidence(score: float) -> float:
     """Share of months with this score or one as far on the other side that are true jumps, 0 to `MOST_CONFIDENT`."""
     log_odds = CONFIDENCE_AT_ZERO + CONFIDENCE_SLOPE * min(abs(score), 10.0)
@@ -53,21 +58,21 @@ def confidence(score: float) -> float:
 
 
 def _judged(payroll: CostCentrePayroll, now: datetime) -> Finding | Skipped | None:
-    subject = f"cost_centre/{payroll.cost_centre}/{payroll.currency}"
+    centre = f"cost_centre/{payroll.cost_centre}/{payroll.currency}"
     known = {payroll.months.first + place: value for place, value in enumerate(payroll.months.values) if value is not None}
     newest = max((month for month in known if month < month_number(now.date())), default=0)
     reason = _flaw(payroll, known, newest, now)
     if reason is not None:
-        return Skipped(reason, subject)
+        return Skipped(reason, centre)
     judgement = seasonal.judge(payroll.months, newest)
     if judgement is None:
         before = [month for month in known if newest - seasonal.WINDOW <= month < newest]
-        return Skipped(SkipReason.TOO_FEW_MONTHS if len(before) < seasonal.FEWEST_MONTHS else SkipReason.NO_PAYROLL, subject)
+        return Skipped(SkipReason.TOO_FEW_MONTHS if len(before) < seasonal.FEWEST_MONTHS else SkipReason.NO_PAYROLL, centre)
     if not judgement.is_unusual:
         return None
     if judgement.score < 0:
-        return Skipped(SkipReason.PAYROLL_FELL, subject)
-    return _finding(payroll, judgement, now) if judgement.expected >= outcome.LEAST_AMOUNT else Skipped(SkipReason.NEGATIVE_TOTAL, subject)
+        return Skipped(SkipReason.PAYROLL_FELL, centre)
+    return _finding(payroll, judgement, now) if judgement.expected >= outcome.LEAST_AMOUNT else Skipped(SkipReason.NEGATIVE_TOTAL, centre)
 
 
 def _flaw(payroll: CostCentrePayroll, known: Mapping[int, float], newest: int, now: datetime) -> SkipReason | None:
@@ -87,7 +92,7 @@ def _finding(payroll: CostCentrePayroll, judgement: Judgement, now: datetime) ->
     month_over = outcome.start_of_month(month_number(now.date()) + 1)
     return Finding(
         insight_type=InsightType.PAYROLL_COST_SPIKE,
-        subject=f"cost_centre/{payroll.cost_centre}/{payroll.currency}/{wording.iso_month(judgement.month)}",
+        subject=subject(payroll.cost_centre, payroll.currency, judgement.month),
         severity=judgement.score,
         title=f"Payroll of {centre} in {when} is {wording.percent(share)} above what was expected",
         description=_description(payroll, judgement),

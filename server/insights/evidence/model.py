@@ -50,11 +50,12 @@ class PayrollMonth:
 
 @dataclass(frozen=True, slots=True)
 class OpenContract:
-    """A contract in force, with what its risk is scored by."""
+    """A contract in force, with what its risk is scored by; `first_start` is that of the first contract with the same other side."""
 
     contract_key: str
     start_date: date
     end_date: date | None
+    first_start: date | None
     notice_days: int | None
     auto_renew: bool
     value: float

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Date, bindparam, text
+from sqlalchemy import Date, bindparam, select, text
 
+from server.db import now as clock
 from server.facts.model import ATTRIBUTES, CONTRACT_ATTRIBUTES
 from server.insights.evidence.model import EndedContracts, Evidence, OpenContract, PayrollMonth, Scores, SpendMonth, TeamQuarter, Workforce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from server.db import ReadTx
     from server.identity import OrgId
@@ -50,8 +52,12 @@ _PAYROLL = text(
 
 _CONTRACTS = text(
     f"""
-    SELECT contract_key, start_date, end_date, CAST(value AS float8) AS value, currency, {", ".join(CONTRACT_ATTRIBUTES)}
-    FROM contracts
+    WITH known AS (
+        SELECT counterparty_key, min(start_date) AS first_start FROM contracts
+        WHERE org_id = :org AND counterparty_key <> '' GROUP BY counterparty_key
+    )
+    SELECT contract_key, start_date, end_date, first_start, CAST(value AS float8) AS value, currency, {", ".join(CONTRACT_ATTRIBUTES)}
+    FROM contracts LEFT JOIN known USING (counterparty_key)
     WHERE org_id = :org AND status = 'active' AND start_date <= :today AND (end_date IS NULL OR end_date >= :today)
     ORDER BY contract_key
     """  # noqa: S608 - names of our own columns
@@ -104,6 +110,12 @@ _SPEND_YEARS = 5
 _REVIEW_YEARS = 2
 
 
+async def now(tx: ReadTx) -> datetime:
+    """Return the time that the night is judged at."""
+    read: datetime = (await tx.one(select(clock().label("at")))).at
+    return read
+
+
 async def evidence(tx: ReadTx, org: OrgId, today: date) -> Evidence:
     """Return everything that is known of an organization up to `today`."""
     return Evidence(
@@ -144,6 +156,7 @@ async def open_contracts(tx: ReadTx, org: OrgId, today: date) -> Sequence[OpenCo
             contract_key=row.contract_key,
             start_date=row.start_date,
             end_date=row.end_date,
+            first_start=row.first_start,
             notice_days=row.notice_days,
             auto_renew=bool(row.auto_renew),
             value=row.value,

@@ -1,0 +1,82 @@
+"""What an organization contributes to the benchmarks: one value per metric of the catalogue, as far as it can be computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from server.benchmarks.model import OrganizationMetric
+from server.insights.detect.outcome import month_number
+from server.insights.figures.money import MONTHS
+from server.insights.figures.staff import mean_headcount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import date
+
+    from server.insights.evidence.model import Evidence, PayrollMonth, SpendMonth
+    from server.stats.turnover import HeadcountMonth, TurnoverRate
+
+
+def contributions(
+    evidence: Evidence, months: Sequence[HeadcountMonth | None], rate: TurnoverRate | None, today: date
+) -> Iterator[OrganizationMetric]:
+    """Yield the values of the month that the run is in; what cannot be computed is left out."""
+    period = today.replace(day=1)
+    headcount = mean_headcount(months)
+    if rate is not None:
+        yield OrganizationMetric("employee_turnover_rate", period, rate.rate, rate.average_headcount)
+    if headcount:
+        yield from _payroll(evidence.payroll, headcount, period)
+    if evidence.ended.ended:
+        share = evidence.ended.renewed / evidence.ended.ended
+        yield OrganizationMetric("contract_renewal_rate", period, share, evidence.ended.ended)
+    values = _of_main_currency([(contract.currency, contract.value) for contract in evidence.contracts])
+    if values is not None and sum(values[1]) > 0:
+        currency, amounts = values
+        yield OrganizationMetric("average_contract_value", period, sum(amounts) / len(amounts), sum(amounts), currency)
+    yield from _variance(evidence.spend, period)
+    if evidence.scores.mean is not None:
+        yield OrganizationMetric("average_performance_score", period, evidence.scores.mean, evidence.scores.people)
+
+
+def _payroll(rows: Sequence[PayrollMonth], headcount: float, period: date) -> Iterator[OrganizationMetric]:
+    """Payroll of the last twelve complete months per employee; of fewer known months, drawn out to twelve."""
+    newest = month_number(period)
+    recent = [row for row in rows if newest - MONTHS <= row.month < newest]
+    main = _of_main_currency([(row.currency, row.cost) for row in recent])
+    if main is None:
+        return
+    currency, costs = main
+    known = len({row.month for row in recent if row.currency == currency})
+    cost = sum(costs) * MONTHS / known
+    if cost > 0:
+        yield OrganizationMetric("payroll_cost_per_employee", period, cost / headcount, cost, currency)
+
+
+def _variance(rows: Sequence[SpendMonth], period: date) -> Iterator[OrganizationMetric]:
+    """Spend over budget of the months of the last twelve that have both, in percent, less 100."""
+    newest = month_number(period)
+    both = [
+        (row.currency, row.amount, row.budget)
+        for row in rows
+        if newest - MONTHS <= row.month < newest and row.amount is not None and row.budget is not None
+    ]
+    main = _of_main_currency([(currency, budget) for currency, _, budget in both])
+    if main is None or sum(main[1]) <= 0:
+        return
+    budget = sum(main[1])
+    spent = sum(amount for currency, amount, _ in both if currency == main[0])
+    yield OrganizationMetric("budget_variance_pct", period, 100 * (spent / budget - 1), budget)
+
+
+def _of_main_currency(amounts: Sequence[tuple[str, float]]) -> tuple[str, list[float]] | None:
+    """Return the amounts of the currency that most of them are in: amounts of different ones have no sum."""
+    if not amounts:
+        return None
+    main = main_currency([currency for currency, _ in amounts])
+    return main, [amount for currency, amount in amounts if currency == main]
+
+
+def main_currency(currencies: Sequence[str]) -> str:
+    """Return the one that most are; empty when there is none."""
+    return max(sorted(set(currencies)), key=currencies.count, default="")

@@ -1,0 +1,181 @@
+"""Two versions are judged on the very same rows, and no version learns from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from server.ml import boosting, training
+from server.ml.evaluation import brier_score
+from server.ml.forecaster import Forecaster, evaluate
+from server.ml.scoring import Scorer
+from server.ml.series import Panel, year_and_month
+from server.ml.spend import SPEND
+from server.ml.training import TrainingDataInsufficient
+from server.registry.model import Artifact
+from server.training.model import PooledRows, PooledSeries
+from tests.ml.panels import seasonal
+from tests.ml.rows import SCHEMA, sample
+from workers.strategies import classifying, forecasting
+from workers.strategies.classifying import Classifying
+from workers.strategies.forecasting import HELD_OUT_MONTHS, Forecasting, series_of
+
+if TYPE_CHECKING:
+    from workers.strategies.model import Trained
+
+ROWS = 1_000
+FIRST = date(2024, 1, 1)
+
+
+def silent(_share: float, _words: str) -> None:
+    return
+
+
+def course(*, seed: int = 0, held_out: int = 5, days: int = 1) -> Classifying:
+    """Rows of which every `held_out`th is held out, one each `days` days."""
+    rows = sample(ROWS, seed)
+    dates = [FIRST + timedelta(days=number // 3 * days) for number in range(ROWS)]
+    out = [number % held_out == 0 for number in range(ROWS)]
+    pooled = PooledRows(rows.columns, rows.labels, 1, dates, out)
+    return Classifying(SCHEMA, pooled, SCHEMA.to_json(), ROWS, 1, pooled.cutoff)
+
+
+@pytest.fixture(autouse=True)
+def few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two parts in place of five in each cross-validation, and few trees of one shape."""
+    monkeypatch.setattr(boosting, "SMALL_SHAPES", (boosting.Shape("few", 2, 0.3, 5.0, 0.7, 40),))
+    monkeypatch.setattr(classifying, "train_classifier", partial(training.train_classifier, folds=2))
+    monkeypatch.setattr(training, "INNER_FOLDS", 2)
+
+
+def artifact(trained: Trained) -> Artifact:
+    return Artifact(trained.content, "", trained.card)
+
+
+def test_a_classifier_learns_nothing_from_held_out_rows() -> None:
+    own = course()
+    pooled = own.pooled
+    trained = own.train(silent)
+    other_labels = [not label if out else label for label, out in zip(pooled.labels, pooled.held_out, strict=True)]
+    other_pay = [1.0 if out else pay for pay, out in zip(pooled.columns["pay"], pooled.held_out, strict=True)]
+    columns = {**pooled.columns, "pay": other_pay}
+    assert replace(own, pooled=replace(pooled, columns=columns, labels=other_labels)).train(silent) == trained
+    assert trained.rows == ROWS - ROWS // 5
+    # The control: a row that is not held out matters.
+    flipped = [not label if number == 1 else label for number, label in enumerate(pooled.labels)]
+    assert replace(own, pooled=replace(pooled, labels=flipped)).train(silent).content != trained.content
+
+
+def test_classifiers_are_compared_by_the_brier_score_of_the_same_held_out_rows() -> None:
+    own = course()
+    candidate, active = own.train(silent), course(seed=1, held_out=2).train(silent)
+    judged = own.judge(artifact(candidate), artifact(active), date(2030, 1, 1))
+    chosen = [number for number in range(ROWS) if number % 5 == 0]
+    columns = {name: [column[number] for number in chosen] for name, column in own.pooled.columns.items()}
+    truth = np.array(own.pooled.labels, dtype=np.int8)
+    losses = [
+        brier_score(truth[chosen], np.array(Scorer.load(each.content, each.card).probabilities(columns))) for each in (candidate, active)
+    ]
+    assert (judged.candidate, judged.active) == pytest.approx(losses)
+    assert judged.rows == len(chosen)
+    assert judged.rule == "all rows of held-out subjects, on which no version is trained"
+    base_rate = truth[[number for number in range(ROWS) if number % 5]].mean()
+    assert judged.baseline == pytest.approx(brier_score(truth[chosen], np.full(len(chosen), base_rate)))
+    assert judged.candidate != judged.active
+    assert judged.baseline is not None
+    assert judged.candidate < judged.baseline
+
+
+def test_rows_newer_than_the_training_of_the_active_version_alone_decide_when_there_are_enough() -> None:
+    own = course(held_out=2)
+    candidate = artifact(own.train(silent))
+    since = own.pooled.dates[590]
+    judged = own.judge(candidate, candidate, since)
+    newer = sum(out and day > since for out, day in zip(own.pooled.held_out, own.pooled.dates, strict=True))
+    assert judged.rows == newer == 204
+    assert judged.rule == f"rows of held-out subjects after {since}, the training cut-off of the active version"
+    assert own.judge(candidate, candidate, own.pooled.dates[620]).rows == ROWS // 2
+
+
+def test_an_active_version_that_cannot_be_loaded_has_no_loss_and_so_no_say() -> None:
+    own = course()
+    candidate = artifact(own.train(silent))
+    for broken in (Artifact(b"{}", "", candidate.card), Artifact(candidate.content, "", {})):
+        judged = own.judge(candidate, broken, FIRST)
+        assert judged.active is None
+        assert judged.candidate > 0
+
+
+def test_a_version_of_fewer_features_is_judged_by_those_it_knows() -> None:
+    own = course()
+    narrow = replace(SCHEMA, features=SCHEMA.features[:3])
+    columns = {name: own.pooled.columns[name] for name in narrow.names}
+    before = replace(own, features=narrow, pooled=replace(own.pooled, columns=columns)).train(silent)
+    judged = own.judge(artifact(own.train(silent)), artifact(before), None)
+    assert judged.active is not None
+    assert judged.candidate < judged.active
+
+
+def test_too_few_held_out_rows_judge_nothing() -> None:
+    own = course(held_out=60)
+    with pytest.raises(TrainingDataInsufficient, match="17 of 1000 rows are of subjects that are held out; at least 20 are needed"):
+        own.judge(artifact(own.train(silent)), None, None)
+
+
+@cache
+def monthly() -> Forecasting:
+    """Twelve series of five years, as they are pooled."""
+    panel = seasonal(12, 60, noise=0.3)
+    months = [date(*year_and_month(panel.first + month), 1) for month in range(60)]
+    amounts = panel.values.ravel().tolist()
+    numbers = [number for number in range(12) for _ in months]
+    pooled = PooledSeries(numbers, [None] * 720, months * 12, amounts, [None] * 720, 1)
+    return Forecasting(pooled, SPEND.to_json(), len(pooled), 1, pooled.cutoff)
+
+
+def changed(own: Forecasting, first: date, times: float = 1.5) -> Forecasting:
+    """Every amount from a month on is another."""
+    pairs = zip(own.pooled.months, own.pooled.amounts, strict=True)
+    return replace(own, pooled=replace(own.pooled, amounts=[amount and amount * (times if day >= first else 1) for day, amount in pairs]))
+
+
+def test_a_forecaster_learns_nothing_from_the_held_out_months_and_they_judge_both_versions() -> None:
+    own = monthly()
+    first = date(2019, 10, 1)
+    assert own.newest == date(2019, 12, 1)
+    assert own.cutoff == date(2019, 9, 1)
+    trained = own.train(silent)
+    assert changed(own, first).train(silent) == trained
+    assert trained.rows == 12 * (60 - HELD_OUT_MONTHS)
+    # The control: the month before is learned from.
+    active = changed(own, date(2019, 9, 1)).train(silent)
+    assert active.content != trained.content
+    judged = own.judge(artifact(trained), artifact(active), own.cutoff)
+    panel = Panel.of(list(series_of(own.pooled)))
+    losses = [evaluate(Forecaster.load(each.content, each.card), panel, panel.first + 57) for each in (trained, active)]
+    assert (judged.candidate, judged.active) == (losses[0].mase_median, losses[1].mase_median)
+    assert (judged.rows, judged.baseline) == (12 * 3 * 12, losses[0].naive_mase_median)
+    assert judged.candidate != judged.active
+
+
+def test_of_very_many_series_each_so_manieth_judges_both_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = monthly()
+    trained = artifact(own.train(silent))
+    monkeypatch.setattr(forecasting, "MOST_JUDGED", 5)
+    judged = own.judge(trained, trained, None)
+    assert judged.rows == 4 * 3 * 12
+    assert judged.active == judged.candidate
+    assert judged.rule.startswith("amounts of the newest 3 months of 4 series, on which the candidate was not trained")
+
+
+def test_series_that_end_before_the_held_out_months_judge_nothing() -> None:
+    own = monthly()
+    trained = own.train(silent)
+    late = replace(own, newest=date(2020, 6, 1))
+    with pytest.raises(TrainingDataInsufficient, match="no series with two years of data before has a value in the held-out months"):
+        late.judge(artifact(trained), None, None)

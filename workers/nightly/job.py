@@ -1,0 +1,82 @@
+"""Run the job `daily_metrics`: organization by organization, read, judge, and write it all at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from server.benchmarks import store as benchmarks
+from server.events.model import Cause
+from server.identity import InsightId
+from server.insights.evidence import store as evidence
+from server.insights.model import InsightType
+from server.insights.record import Recorded, Run, record
+from server.insights.withdraw import withdraw
+from server.schedule.marks.mark import mark_done
+from server.wire.insights import encode
+from workers.nightly.judge import Night, is_empty, judge
+from workers.nightly.models import Models, active_models
+from workers.organizations import Done, Skipped, for_each_organization
+from workers.scorers import Scorers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from server.app import App
+    from server.identity import OrgId
+    from server.schedule.model import Claim
+
+    Progress = Callable[[float, str], None]
+
+NO_FACTS = "NO_FACTS"
+
+
+async def calculate_daily_metrics(app: App, claim: Claim, progress: Progress) -> Mapping[str, object]:
+    """Find what there is to say of every organization; returns counts: of insights, and of what could not be judged, by name.
+
+    A run that is taken again after a crash counts what it did since.
+    """
+    progress(0.0, "loading the active models")
+    daily = _Daily(app, claim, await active_models(app, Scorers(app.db)))
+    await for_each_organization(app, claim, progress, daily.act)
+    return dict(sorted(daily.counts.items()))
+
+
+@dataclass(slots=True)
+class _Daily:
+    """One taking of the run, and what it counted."""
+
+    app: App
+    claim: Claim
+    models: Models
+    counts: Counter[str] = field(default_factory=Counter)
+
+    async def act(self, org: OrgId) -> Done | Skipped:
+        """Deal with one organization."""
+        async with self.app.read(org) as tx:
+            now = await evidence.now(tx)
+            known = await evidence.evidence(tx, org, now.date())
+        if is_empty(known):
+            # What its facts once gave cause to say has gone with them.
+            await self._write(org, Night(judged=set(InsightType)), marked=False)
+            return Skipped(NO_FACTS)
+        await self._write(org, await asyncio.to_thread(judge, known, self.models, now), marked=True)
+        return Done(marked=True)
+
+    async def _write(self, org: OrgId, night: Night, *, marked: bool) -> None:
+        cause = Cause(str(self.claim.run_id), self.claim.traceparent)
+        ids = [InsightId(uuid4()) for _ in night.findings]
+        async with self.app.tx(org) as tx:
+            if marked:
+                await mark_done(tx, self.claim, org)
+            recorded = await record(tx, org, night.findings, ids, Run(encode, cause)) if night.findings else Recorded()
+            found = {finding.fingerprint for finding in night.findings}
+            withdrawn = await withdraw(tx, org, night.judged, found | night.kept, cause)
+            if night.contributions:
+                await benchmarks.save_metrics(tx, org, night.contributions)
+        self.counts.update({f"insights_{name}": number for name, number in asdict(recorded).items()})
+        self.counts.update({"insights_withdrawn": withdrawn, "benchmark_values": len(night.contributions)})
+        self.counts.update({f"not_judged_{reason.lower()}": number for reason, number in night.skipped.items()})

@@ -1,0 +1,133 @@
+"""One organization's night, from evidence to findings; computes and touches no database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+from server.insights.detect import contracts, payroll, performance, turnover
+from server.insights.detect.inputs import TurnoverFigures
+from server.insights.detect.outcome import month_number
+from server.insights.evidence.model import EPOCH_ORDINAL
+from server.insights.figures import agreements, money, staff
+from server.insights.figures.contributions import contributions, main_currency
+from server.insights.model import InsightType, fingerprint
+from server.stats.turnover import turnover_rate
+from workers.nightly import outlook, risks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from server.benchmarks.model import OrganizationMetric
+    from server.insights.detect.inputs import CostCentrePayroll
+    from server.insights.detect.outcome import Detected
+    from server.insights.evidence.model import Evidence
+    from server.insights.model import Finding
+    from server.ml.scoring import Scorer
+    from server.stats.turnover import TurnoverRate
+    from workers.nightly.models import Models, Ready
+
+FLAGGED_FROM = 0.5
+"""Probability from which an employee is flagged: leaving within twelve months is likelier than staying."""
+
+NO_ACTIVE_MODEL = "NO_ACTIVE_MODEL"
+
+
+@dataclass(slots=True)
+class Night:
+    """What came of it.
+
+    Args:
+        findings: what there is to say.
+        judged: types that were looked for, so that an insight of them that was not found again is over.
+        kept: fingerprints of earlier insights that stay though they were not looked for again.
+        skipped: what could not be judged, by reason.
+        contributions: values for the benchmarks.
+
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    judged: set[InsightType] = field(default_factory=set)
+    kept: set[bytes] = field(default_factory=set)
+    skipped: Counter[str] = field(default_factory=Counter)
+    contributions: Sequence[OrganizationMetric] = ()
+
+    def take(self, detected: Detected, *types: InsightType) -> None:
+        """Add what a detector found."""
+        self.findings += detected.findings
+        self.judged.update(types)
+        self.skipped.update(detected.skips)
+
+
+def is_empty(evidence: Evidence) -> bool:
+    """Whether an organization has no facts at all that a night could use."""
+    known = (evidence.workforce.keys, evidence.payroll, evidence.contracts, evidence.spend, evidence.reviews)
+    return not any(known) and not evidence.ended.ended
+
+
+def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
+    """Look for everything in one organization's facts."""
+    night, today = Night(), now.date()
+    months = staff.headcounts(evidence.workforce, today)
+    rate = turnover_rate(months)
+    night.contributions = list(contributions(evidence, months, rate, today))
+    if evidence.workforce.keys:
+        _judge_staff(night, evidence, models.turnover, rate, now)
+    else:
+        night.judged.add(InsightType.HIGH_TURNOVER_RISK)
+    payrolls = money.payrolls(evidence.payroll, today)
+    night.take(payroll.detect(payrolls, now), InsightType.PAYROLL_COST_SPIKE)
+    night.kept |= _earlier_spikes(payrolls, today)
+    outlook.judge_budgets(night, evidence, models, now)
+    _judge_contracts(night, evidence, models.contract_risk, now)
+    night.take(performance.detect(agreements.team_reviews(evidence.reviews), now), InsightType.PERFORMANCE_DECLINE)
+    return night
+
+
+def _judge_staff(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, rate: TurnoverRate | None, now: datetime) -> None:
+    if ready is None:
+        night.skipped[NO_ACTIVE_MODEL] += 1
+        return
+    workforce = evidence.workforce
+    places = staff.present(workforce)
+    flagged = [] if len(places) < turnover.FEWEST_EMPLOYEES else risks.flagged_employees(ready.model, workforce, places, FLAGGED_FROM)
+    pay = [value for place, _ in flagged if isinstance(value := workforce.attributes["monthly_income"][place], int | float)]
+    figures = TurnoverFigures(
+        headcount=len(places),
+        threshold=FLAGGED_FROM,
+        flagged=tuple(employee for _, employee in flagged),
+        rate=rate,
+        model=ready.used,
+        facts_as_of=date.fromordinal(max(workforce.last_seen) + EPOCH_ORDINAL),
+        monthly_pay=sum(pay) / len(pay) if pay else None,
+        currency=main_currency([row.currency for row in evidence.payroll]),
+    )
+    night.take(turnover.detect(figures, now), InsightType.HIGH_TURNOVER_RISK)
+
+
+def _judge_contracts(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, now: datetime) -> None:
+    """Dates are looked at without a model too; risks are not, and then no earlier one is taken back."""
+    today = now.date()
+    scored: Sequence[risks.Risk | None] = [None] * len(evidence.contracts)
+    judged = {InsightType.CONTRACT_EXPIRING}
+    if ready is not None:
+        scored = risks.contract_risks(ready, evidence.contracts)
+        judged.add(InsightType.CONTRACT_AT_RISK)
+    elif evidence.contracts:
+        night.skipped[NO_ACTIVE_MODEL] += 1
+    figures = [agreements.contract_figures(each, today, risk) for each, risk in zip(evidence.contracts, scored, strict=True)]
+    night.take(contracts.detect(figures, now), *judged)
+
+
+def _earlier_spikes(payrolls: Iterable[CostCentrePayroll], today: date) -> set[bytes]:
+    """A spike of the month before the newest stays until it expires: it was one, and is not looked for any more."""
+    found = set()
+    for each in payrolls:
+        newest = each.months.first + len(each.months.values) - 1
+        if newest < month_number(today):
+            subject = payroll.subject(each.cost_centre, each.currency, newest - 1)
+            found.add(fingerprint(InsightType.PAYROLL_COST_SPIKE, subject))
+    return found
