@@ -65,6 +65,7 @@ class Reason(StrEnum):
     INSIGHT_NOT_FOUND = auto()
     CONTRACT_NOT_FOUND = auto()
     SPEND_SERIES_NOT_FOUND = auto()
+    MODEL_EVALUATION_NOT_FOUND = auto()
     JOB_RUN_NOT_FOUND = auto()
     JOB_RUN_EXISTS = auto()
     ETAG_MISMATCH = auto()

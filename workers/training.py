@@ -84,6 +84,7 @@ def candidate(model_type: ModelType, course: Course, trained: Trained) -> Candid
         schema=course.schema,
         training_rows=trained.rows,
         artifact=Artifact(trained.content, hashlib.sha256(trained.content).hexdigest(), trained.card),
+        evaluation=trained.evaluation,
     )
 
 

@@ -1,6 +1,7 @@
 """`analyticsctl benchmarks`: quartiles over organizations, and where the own values fall."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
 
 import typer
 from analytics.v1.analytics_service_pb2_grpc import AnalyticsServiceStub
@@ -20,17 +21,25 @@ from server.ctl.program import JsonOption, start
 from server.ctl.render import print_json, print_table, when
 from server.ctl.show import named
 
+MetricsArgument: TypeAlias = Annotated[
+    list[str] | None, typer.Argument(metavar="[METRIC]...", help="For example employee_turnover_rate; all when none is named.")
+]
+IndustryOption: TypeAlias = Annotated[str, typer.Option(help="Only this industry, for example technology.")]
+SizeOption: TypeAlias = Annotated[str, typer.Option(help="Only this size: 1_to_49, 50_to_200, 201_to_1000, 1001_to_5000, 5001_and_more.")]
+CurrencyOption: TypeAlias = Annotated[
+    str, typer.Option(help="Currency of money, for example EUR; else the organization's own, or the most usual.")
+]
+CompareOption: TypeAlias = Annotated[bool, typer.Option("--compare", help="Show the organization's own values and where they fall.")]
+
 
 def benchmarks(  # noqa: PLR0913 - one argument per option
     ctx: typer.Context,
-    metrics: Annotated[
-        list[str] | None, typer.Argument(metavar="[METRIC]...", help="For example employee_turnover_rate; all when none is named.")
-    ] = None,
+    metrics: MetricsArgument = None,
     *,
-    industry: Annotated[str, typer.Option(help="Only this industry, for example technology.")] = "",
-    size: Annotated[str, typer.Option(help="Only this size: 1_to_49, 50_to_200, 201_to_1000, 1001_to_5000, 5001_and_more.")] = "",
-    currency: Annotated[str, typer.Option(help="Currency of money, for example EUR; else the organization's own, or the most usual.")] = "",
-    compare: Annotated[bool, typer.Option("--compare", help="Show the organization's own values and where they fall.")] = False,
+    industry: IndustryOption = "",
+    size: SizeOption = "",
+    currency: CurrencyOption = "",
+    compare: CompareOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Show the anonymous benchmarks: quartiles over organizations by industry and size.
@@ -38,13 +47,7 @@ def benchmarks(  # noqa: PLR0913 - one argument per option
     A cell that could tell something of a single organization is withheld; the closest coarser cell is shown in its place.
     """
     connection = start(ctx, json_output=json_output).tenant
-    request = GetBenchmarksRequest(
-        metrics=metrics or [],
-        industry=Industry.ValueType(enum_filter(Industry.DESCRIPTOR, "--industry", industry)),
-        company_size_range=CompanySizeRange.ValueType(enum_filter(CompanySizeRange.DESCRIPTOR, "--size", size)),
-        compare_to_mine=compare,
-        currency=currency,
-    )
+    request = asked(metrics or [], industry=industry, size=size, currency=currency, compare=compare)
     answer = connection.unary(AnalyticsServiceStub(connection.channel).GetBenchmarks, request)
     if json_output:
         print_json(answer)
@@ -53,6 +56,22 @@ def benchmarks(  # noqa: PLR0913 - one argument per option
     if compare:
         columns += ["own #", "falls"]
     print_table("", columns, [_row(each, compare=compare) for each in answer.benchmarks])
+
+
+def asked(metrics: Sequence[str], *, industry: str, size: str, currency: str, compare: bool) -> GetBenchmarksRequest:
+    """The request of the options.
+
+    Raises:
+        BadInput: no industry or size is called so.
+
+    """
+    return GetBenchmarksRequest(
+        metrics=metrics,
+        industry=Industry.ValueType(enum_filter(Industry.DESCRIPTOR, "--industry", industry)),
+        company_size_range=CompanySizeRange.ValueType(enum_filter(CompanySizeRange.DESCRIPTOR, "--size", size)),
+        compare_to_mine=compare,
+        currency=currency,
+    )
 
 
 def _row(found: Benchmark, *, compare: bool) -> list[object]:

@@ -25,6 +25,7 @@ _HINTS = {
     "CREDENTIALS_EXPIRED": "store a new token with `analyticsctl login`",
     "NO_ACTIVE_MODEL": "train one with `analyticsctl train`",
     "NOT_ENOUGH_TRAINING_DATA": "load employees with a known outcome (left_within_year) by `analyticsctl import employees`",
+    "MODEL_EVALUATION_NOT_FOUND": "versions have one from this release on: train the next with `analyticsctl train`",
     "JOB_RUN_EXISTS": "follow it with `analyticsctl train ... --attach` or `analyticsctl run ID --watch`",
     "CURSOR_EXPIRED": "events after the remembered place are gone: remove the cursor file; --from-start begins with the oldest",
     "CURSOR_INVALID": "the cursor file is of another organization or database: remove it",

@@ -23,6 +23,7 @@ from server.ctl import (
 )
 from server.ctl.connection import DEFAULT_ADDRESS, DEFAULT_TIMEOUT, Options
 from server.ctl.program import CtlGroup
+from server.ctl.report import commands as report
 
 _HELP = f"""Client of the analytics service.
 
@@ -74,6 +75,7 @@ app.add_typer(schedule.app, name="schedule")
 app.command("info")(runs.info)
 app.command("queue")(queue.queue)
 app.add_typer(insights.app, name="insights")
+app.add_typer(report.app, name="report")
 app.add_typer(facts.app, name="facts")
 app.add_typer(tenant.profile_app, name="profile")
 app.add_typer(tenant.switches_app, name="switches")

@@ -145,6 +145,13 @@ class Classifier:
         data = xgboost.DMatrix(matrix, nthread=1)
         return np.asarray(self._booster.predict(data, pred_contribs=True), dtype=np.float64)
 
+    def gains(self) -> Scores:
+        """By how much the splits on each column (columns,) reduced the loss of training, in all."""
+        found = np.zeros(self._columns)
+        for name, gain in self._booster.get_score(importance_type="total_gain").items():
+            found[int(name.removeprefix("f"))] = np.sum(gain)
+        return found
+
     def to_bytes(self) -> bytes:
         """The model as UBJSON."""
         return bytes(self._booster.save_raw("ubj"))

@@ -100,6 +100,11 @@ class Scales:
             low[judged], high[judged] = (row_quantiles(some, share) for share in (QUANTILES[0], QUANTILES[2]))
         return cls(error, low, high)
 
+    def judged(self, series: Places) -> Places:
+        """Which of some rows (n,) of the panel have a scale, as positions in `series`."""
+        found: Places = np.nonzero(~np.isnan(self.error[series]))[0]
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Points:
@@ -123,7 +128,7 @@ class Points:
     @classmethod
     def of(cls, series: Places, truth: Values, quantiles: Values, naive: Values, scales: Scales) -> Points:
         """Those of the judged series."""
-        judged = np.nonzero(~np.isnan(scales.error[series]))[0]
+        judged = scales.judged(series)
         own = series[judged]
         middle = naive[judged]
         interval = np.stack([middle + scales.low[own], middle, middle + scales.high[own]], axis=1)
@@ -140,6 +145,10 @@ class Points:
             np.concatenate([part.scale for part in parts]),
         )
 
+    def at(self, places: Places) -> Points:
+        """Those at some positions."""
+        return Points(self.series[places], self.truth[places], self.quantiles[places], self.naive[places], self.scale[places])
+
     def measure(self) -> ForecastMetrics:
         """All metrics.
 
@@ -154,7 +163,7 @@ class Points:
         naive_error = np.abs(self.truth - self.naive[:, 1])
         mase, naive_mase = self._by_series(error / self.scale), self._by_series(naive_error / self.scale)
         absolute, naive_absolute = self._by_series(error), self._by_series(naive_error)
-        low, middle, high = (_pinball(self.truth, self.quantiles[:, place], share) / self.scale for place, share in enumerate(QUANTILES))
+        low, middle, high = (pinball(self.truth, self.quantiles[:, place], share) / self.scale for place, share in enumerate(QUANTILES))
         size = max(float(np.sum(np.abs(self.truth))), np.finfo(np.float64).tiny)
         return ForecastMetrics(
             series=len(mase),
@@ -189,7 +198,7 @@ def inside(truth: Values, quantiles: Values) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _pinball(truth: Values, quantile: Values, share: float) -> Values:
+def pinball(truth: Values, quantile: Values, share: float) -> Values:
     """Pinball loss (Koenker & Bassett 1978): the error, weighed by `share` when the truth is above."""
     loss: Values = np.maximum(share * (truth - quantile), (share - 1) * (truth - quantile))
     return loss

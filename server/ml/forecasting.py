@@ -15,6 +15,7 @@ import numpy as np
 
 from server.ml import forecast_card, intervals
 from server.ml.forecast_card import ForecastCard
+from server.ml.forecast_evaluation import ForecastEvaluation, of_forecasts, of_median
 from server.ml.forecast_features import FARTHEST
 from server.ml.forecast_metrics import ForecastMetrics, Points, Scales, inside
 from server.ml.forecast_trials import Course, Trial, Trials, Windows
@@ -34,19 +35,23 @@ class TrainedForecaster:
         artifact: the trees, UBJSON.
         card: plain JSON value that `Forecaster.load` needs beside the artifact.
         metrics: of the held-out windows but the oldest, by models that had not seen them.
+        evaluation: what there is to draw of the same forecasts.
 
     """
 
     artifact: bytes
     card: dict[str, object]
     metrics: ForecastMetrics
+    evaluation: ForecastEvaluation
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """Metrics, coverage by group, and the share that margins of all windows are to aim at."""
+    """Metrics and the points they are of with their months ahead, coverage by group, the share that margins of all windows aim at."""
 
     metrics: ForecastMetrics
+    points: Points
+    horizons: Places
     coverage: tuple[float, ...]
     aim: float
 
@@ -97,7 +102,8 @@ def train_forecaster(
         terciles=forecast_card.terciles(rows.views.matrix),
     )
     tick("training on all months")
-    return TrainedForecaster(trees.to_bytes(), card.to_json(), judged.metrics)
+    evaluation = of_forecasts(judged.points, judged.horizons, of_median(card, trees, rows.views))
+    return TrainedForecaster(trees.to_bytes(), card.to_json(), judged.metrics, evaluation)
 
 
 def _card(course: Course, trials: Trials) -> ForecastCard:
@@ -128,6 +134,7 @@ def _groups(trial: Trial) -> Places:
 def _judge(panel: Panel, card: ForecastCard, trials: Trials) -> _Judged:
     """Judge every window but the oldest; margins, and what they aim at, are from the windows before it."""
     points: list[Points] = []
+    ahead: list[Places] = []
     hits: list[Values] = []
     aim = intervals.FIRST_AIM
     for place, trial in enumerate(trials.windows[1:], start=1):
@@ -140,9 +147,11 @@ def _judge(panel: Panel, card: ForecastCard, trials: Trials) -> _Judged:
         naive = (np.sinh(views.naive) * views.scale)[whole]
         scales = Scales.of(panel, trial.start)
         points.append(Points.of(trial.rows.pairs.series[whole], truth[whole], found[whole], naive, scales))
+        ahead.append(trial.rows.pairs.horizons[whole][scales.judged(trial.rows.pairs.series[whole])])
+    together = Points.together(points)
     try:
-        metrics = Points.together(points).measure()
+        metrics = together.measure()
     except ValueError as error:
         raise TrainingDataInsufficient(str(error)) from error
     group = np.concatenate([_groups(trial) for trial in trials.windows[1:]])
-    return _Judged(metrics, intervals.coverage(np.concatenate(hits), group), aim)
+    return _Judged(metrics, together, np.concatenate(ahead), intervals.coverage(np.concatenate(hits), group), aim)

@@ -16,8 +16,10 @@ import numpy as np
 from server.ml import boosting, calibration
 from server.ml.boosting import Examples
 from server.ml.card import Card
+from server.ml.curves import ClassifierEvaluation, of_classifier
 from server.ml.encoding import MINIMUM_ROWS, Encoder, Table, rows_of, table
 from server.ml.evaluation import ClassificationMetrics, Labels, Scores, measure, stratified_folds
+from server.ml.importance import of_trees
 from server.ml.masking import mask
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class TrainedModel:
         card: plain JSON value that `Scorer.load` needs beside the artifact: schema, encoding, calibration, settings.
         metrics: from cross-validation, or of very many rows from held-out ones (`folds` is 0 then).
         rows: how many the trees were made of.
+        evaluation: what there is to draw of the same rows as the metrics.
 
     """
 
@@ -59,6 +62,7 @@ class TrainedModel:
     card: dict[str, object]
     metrics: ClassificationMetrics
     rows: int
+    evaluation: ClassifierEvaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +123,19 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
     _require_both_classes(truth[rest], folds)
     chance = _Chance(seed, threads)
     if len(rest) < boosting.MANY_ROWS:
-        metrics, final = _cross_validated(schema, rows_of(data, rest), truth[rest], folds, chance, progress)
+        metrics, evaluation, final = _cross_validated(schema, rows_of(data, rest), truth[rest], folds, chance, progress)
     else:
         if len(np.unique(truth[own])) < 2:  # noqa: PLR2004 - both outcomes
             rest, own = stratified_folds(truth, INNER_FOLDS, seed)[0]
-        metrics, final = _on_held_out(schema, (rows_of(data, rest), truth[rest]), (rows_of(data, own), truth[own]), chance, progress)
-    return TrainedModel(final.classifier.to_bytes(), _card(schema, final, seed).to_json(), metrics, len(rest))
+        metrics, evaluation, final = _on_held_out(
+            schema, (rows_of(data, rest), truth[rest]), (rows_of(data, own), truth[own]), chance, progress
+        )
+    return TrainedModel(final.classifier.to_bytes(), _card(schema, final, seed).to_json(), metrics, len(rest), evaluation)
 
 
 def _cross_validated(  # noqa: PLR0913 - the data and what the result depends on
     schema: FeatureSchema, data: Table, labels: Labels, folds: int, chance: _Chance, progress: Progress
-) -> tuple[ClassificationMetrics, _Fitted]:
+) -> tuple[ClassificationMetrics, ClassifierEvaluation, _Fitted]:
     steps = _Steps(progress, (folds + 1) * (len(boosting.SMALL_SHAPES) + 1))
     probabilities = np.empty(len(labels))
     for fold, (rest, own) in enumerate(stratified_folds(labels, folds, chance.seed), start=1):
@@ -138,19 +144,25 @@ def _cross_validated(  # noqa: PLR0913 - the data and what the result depends on
         probabilities[own] = _probabilities(fitted, rows_of(data, own))
     metrics = measure(labels, probabilities, folds=folds)
     steps.name = "training on all rows"
-    return metrics, _fit(schema, data, labels, boosting.SMALL_SHAPES, chance, steps.tick)
+    final = _fit(schema, data, labels, boosting.SMALL_SHAPES, chance, steps.tick)
+    return metrics, _evaluation(labels, probabilities, final, data), final
 
 
 def _on_held_out(
     schema: FeatureSchema, training: tuple[Table, Labels], held_out: tuple[Table, Labels], chance: _Chance, progress: Progress
-) -> tuple[ClassificationMetrics, _Fitted]:
+) -> tuple[ClassificationMetrics, ClassifierEvaluation, _Fitted]:
     steps = _Steps(progress, len(boosting.LARGE_SHAPES) + 1)
     steps.name = "training"
     if len(training[1]) < boosting.LARGE_ROWS:
         fitted = _fit(schema, *training, boosting.LARGE_SHAPES, chance, steps.tick)
     else:
         fitted = _fit_many(schema, *training, chance, steps.tick)
-    return measure(held_out[1], _probabilities(fitted, held_out[0]), folds=0), fitted
+    probabilities = _probabilities(fitted, held_out[0])
+    return measure(held_out[1], probabilities, folds=0), _evaluation(held_out[1], probabilities, fitted, held_out[0]), fitted
+
+
+def _evaluation(labels: Labels, probabilities: Scores, final: _Fitted, data: Table) -> ClassifierEvaluation:
+    return of_classifier(labels, probabilities, of_trees(final.encoder, final.classifier, data))
 
 
 def _probabilities(fitted: _Fitted, data: Table) -> Scores:

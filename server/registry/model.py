@@ -118,7 +118,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A freshly trained version, to be registered."""
+    """A freshly trained version, to be registered; `evaluation` is what there is to draw of it."""
 
     type: ModelType
     training_cutoff: datetime
@@ -126,3 +126,4 @@ class Candidate:
     schema: Json
     training_rows: int
     artifact: Artifact
+    evaluation: Json

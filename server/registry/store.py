@@ -13,7 +13,7 @@ from server.events.model import Cause
 from server.events.models import ModelActivated, ModelDeprecated, ModelFailed
 from server.identity import ModelId
 from server.registry.model import Artifact, Evidence, Model, ModelState, ModelType
-from server.registry.tables import shared_model_artifacts, shared_models
+from server.registry.tables import shared_model_artifacts, shared_model_evaluations, shared_models
 from server.telemetry.tracing import inject
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from server.db import ReadTx, Tx
     from server.db.transaction import Record
     from server.events.models import ModelEvent
-    from server.registry.model import Candidate
+    from server.registry.model import Candidate, Json
 
 _models = shared_models.c
 _LOCK = text("SELECT pg_advisory_xact_lock(3, hashtext(:model_type))")
@@ -55,6 +55,12 @@ async def artifact(tx: ReadTx, model_id: ModelId) -> Artifact | None:
     return None if row is None else Artifact(bytes(row.content), row.artifact_sha256, row.card)
 
 
+async def evaluation(tx: ReadTx, model_id: ModelId) -> Json | None:
+    """Return what there is to draw of a version; None when there is no such version, or nothing was stored with it."""
+    row = await tx.first(select(shared_model_evaluations.c.evaluation).where(shared_model_evaluations.c.model_id == model_id))
+    return None if row is None else row.evaluation
+
+
 async def page(
     tx: ReadTx, model_type: ModelType | None, state: ModelState | None, before: tuple[datetime, UUID] | None, limit: int
 ) -> Sequence[Model]:
@@ -75,7 +81,7 @@ async def versions(tx: ReadTx, model_type: ModelType) -> Sequence[str]:
 
 
 async def add(tx: Tx, model_id: ModelId, name: str, version: str, candidate: Candidate) -> None:
-    """Register a candidate, TRAINING, with its artifact."""
+    """Register a candidate, TRAINING, with its artifact and what there is to draw of it."""
     await tx.run(
         insert(shared_models).values(
             model_id=model_id,
@@ -94,6 +100,7 @@ async def add(tx: Tx, model_id: ModelId, name: str, version: str, candidate: Can
     await tx.run(
         insert(shared_model_artifacts).values(model_id=model_id, content=candidate.artifact.content, card=dict(candidate.artifact.card))
     )
+    await tx.run(insert(shared_model_evaluations).values(model_id=model_id, evaluation=dict(candidate.evaluation)))
 
 
 async def lock(tx: Tx, model_type: ModelType) -> None:

@@ -27,6 +27,12 @@ shared_models = shared_table(
     Index("ix_shared_models_newest", "created_at", "model_id"),
 )
 
+shared_model_evaluations = shared_table(
+    "shared_model_evaluations",
+    Column("model_id", Uuid, ForeignKey("shared_models.model_id"), primary_key=True),
+    Column("evaluation", JSONB, nullable=False),
+)
+
 shared_model_artifacts = shared_table(
     "shared_model_artifacts",
     Column("model_id", Uuid, ForeignKey("shared_models.model_id"), primary_key=True),

@@ -20,6 +20,7 @@ ROLES = {
     "/analytics.v1.AnalyticsService/WatchPredictionJob": _READERS,
     "/analytics.v1.AnalyticsService/GetBenchmarks": _READERS,
     "/analytics.v1.AnalyticsService/ListModels": _ADMINS,
+    "/analytics.v1.AnalyticsService/GetModelEvaluation": _ADMINS,
     "/analytics.v1.AnalyticsService/GetInsights": _READERS,
     "/analytics.v1.AnalyticsService/GetInsight": _READERS,
     "/analytics.v1.AnalyticsService/MarkInsightsViewed": _READERS,

@@ -10,7 +10,15 @@ ALL_ROWS = "true"
 
 SHARED_TABLES = frozenset(
     {
-        *("shared_models", "shared_model_artifacts", "job_runs", "alembic_version", "prediction_backlog", "shared_outbox"),
+        *(
+            "shared_models",
+            "shared_model_artifacts",
+            "shared_model_evaluations",
+            "job_runs",
+            "alembic_version",
+            "prediction_backlog",
+            "shared_outbox",
+        ),
         *("schedules", "scheduled_runs", "job_run_organizations"),
         *("shared_benchmark_cells", "benchmark_releases", "benchmark_members", "benchmark_privacy_budget", "benchmark_secret"),
     }
@@ -53,6 +61,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         ("app", "prediction_backlog", "SELECT", ("*",)),
         ("app", "shared_models", "SELECT", ("*",)),
         ("app", "shared_model_artifacts", "SELECT", ("*",)),
+        ("app", "shared_model_evaluations", "SELECT", ("*",)),
         ("app", "alembic_version", "SELECT", ("*",)),
         *(("app", "job_runs", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("app", "schedules", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
@@ -69,6 +78,7 @@ GRANTS: frozenset[tuple[str, str, str, tuple[str, ...]]] = frozenset(
         *(("trainer", f"pooled_{rows}_rows", "SELECT", ("*",)) for rows in ("contract", "review", "spend", "turnover")),
         *(("trainer", "shared_models", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE")),
         *(("trainer", "shared_model_artifacts", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
+        *(("trainer", "shared_model_evaluations", privilege, ("*",)) for privilege in ("SELECT", "INSERT")),
         *(("app", "organization_metrics", privilege, ("*",)) for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE")),
         ("app", "shared_benchmark_cells", "SELECT", ("*",)),
         ("benchmark", "benchmark_contributions", "SELECT", ("*",)),

@@ -55,7 +55,8 @@ class Told:
         progress(0.5, "training")
         with self._one:
             loss = next(self.losses)
-        return Trained(json.dumps(loss).encode(), {}, {"brier_score": loss, "baseline_brier_score": BASELINE}, self.rows)
+        metrics = {"brier_score": loss, "baseline_brier_score": BASELINE}
+        return Trained(json.dumps(loss).encode(), {}, metrics, self.rows, {"kind": "told"})
 
     def objection(self, metrics: Json) -> str:
         """Find fault with losses beyond the baseline's."""

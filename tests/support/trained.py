@@ -50,7 +50,8 @@ def made() -> Candidate:
     """Return the candidate of a turnover training."""
     course, trained = _trained()
     metrics = {name: getattr(trained.metrics, name) for name in trained.metrics.__slots__}
-    return candidate(ModelType.TURNOVER_PREDICTION, course, Trained(trained.artifact, trained.card, metrics, trained.rows))
+    found = Trained(trained.artifact, trained.card, metrics, trained.rows, trained.evaluation.to_json())
+    return candidate(ModelType.TURNOVER_PREDICTION, course, found)
 
 
 async def activate_model(app: App) -> Model:

@@ -52,7 +52,7 @@ class Classifying:
         trained = train_classifier(self.features, pooled.columns, pooled.labels, seed=SEED, held_out=pooled.held_out, progress=progress)
         metrics = trained.metrics
         baseline = {"baseline_brier_score": metrics.base_rate * (1 - metrics.base_rate)}
-        return Trained(trained.artifact, trained.card, {**asdict(metrics), **baseline}, trained.rows)
+        return Trained(trained.artifact, trained.card, {**asdict(metrics), **baseline}, trained.rows, trained.evaluation.to_json())
 
     def objection(self, metrics: Json) -> str:
         """Compare with knowing the base rate, on more rows than are held out where those are few."""

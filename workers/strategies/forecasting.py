@@ -63,7 +63,8 @@ class Forecasting:
             msg = f"no series has an amount before the newest {HELD_OUT_MONTHS} months"
             raise TrainingDataInsufficient(msg)
         trained = train_forecaster(Panel.of(panel), seed=SEED, progress=progress)
-        return Trained(trained.artifact, trained.card, asdict(trained.metrics), sum(each.present for each in panel))
+        rows = sum(each.present for each in panel)
+        return Trained(trained.artifact, trained.card, asdict(trained.metrics), rows, trained.evaluation.to_json())
 
     def objection(self, metrics: Json) -> str:
         """Compare with the seasonal naive forecast."""

@@ -25,6 +25,7 @@ class Trained:
         card: what loading needs beside them.
         metrics: how good it is on rows it was not trained on.
         rows: how many it was trained on.
+        evaluation: what there is to draw of the rows the metrics are of.
 
     """
 
@@ -32,6 +33,7 @@ class Trained:
     card: Json
     metrics: Json
     rows: int
+    evaluation: Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,11 @@ class AnalyticsServiceStub:
                 request_serializer=analytics_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=analytics_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.GetModelEvaluation = channel.unary_unary(
+                '/analytics.v1.AnalyticsService/GetModelEvaluation',
+                request_serializer=analytics_dot_v1_dot_models__pb2.GetModelEvaluationRequest.SerializeToString,
+                response_deserializer=analytics_dot_v1_dot_models__pb2.GetModelEvaluationResponse.FromString,
+                _registered_method=True)
         self.GetInsights = channel.unary_unary(
                 '/analytics.v1.AnalyticsService/GetInsights',
                 request_serializer=analytics_dot_v1_dot_insights__pb2.GetInsightsRequest.SerializeToString,
@@ -184,6 +189,15 @@ class AnalyticsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetModelEvaluation(self, request, context):
+        """Reads what there is to draw of a shared model version, measured when it was trained: curves, calibration, importance, or of
+        forecasts their quality by months ahead. Roles: admin, owner. Errors: NOT_FOUND (MODEL_NOT_FOUND, or
+        MODEL_EVALUATION_NOT_FOUND: it was trained by a release that measured none).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetInsights(self, request, context):
         """Lists the organization's active insights, newest first: neither dismissed nor expired ones. Roles: viewer, analyst,
         admin, owner. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
@@ -261,6 +275,11 @@ def add_AnalyticsServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=analytics_dot_v1_dot_models__pb2.ListModelsRequest.FromString,
                     response_serializer=analytics_dot_v1_dot_models__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'GetModelEvaluation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModelEvaluation,
+                    request_deserializer=analytics_dot_v1_dot_models__pb2.GetModelEvaluationRequest.FromString,
+                    response_serializer=analytics_dot_v1_dot_models__pb2.GetModelEvaluationResponse.SerializeToString,
             ),
             'GetInsights': grpc.unary_unary_rpc_method_handler(
                     servicer.GetInsights,
@@ -502,6 +521,33 @@ class AnalyticsService:
             '/analytics.v1.AnalyticsService/ListModels',
             analytics_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
             analytics_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModelEvaluation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analytics.v1.AnalyticsService/GetModelEvaluation',
+            analytics_dot_v1_dot_models__pb2.GetModelEvaluationRequest.SerializeToString,
+            analytics_dot_v1_dot_models__pb2.GetModelEvaluationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -83,6 +83,11 @@ class AnalyticsServiceStub:
     """Lists the shared model versions with their metrics, newest first. Roles: admin, owner. Errors: INVALID_ARGUMENT
     (PAGE_TOKEN_INVALID).
     """
+    GetModelEvaluation: _grpc.UnaryUnaryMultiCallable[_models_pb2.GetModelEvaluationRequest, _models_pb2.GetModelEvaluationResponse]
+    """Reads what there is to draw of a shared model version, measured when it was trained: curves, calibration, importance, or of
+    forecasts their quality by months ahead. Roles: admin, owner. Errors: NOT_FOUND (MODEL_NOT_FOUND, or
+    MODEL_EVALUATION_NOT_FOUND: it was trained by a release that measured none).
+    """
     GetInsights: _grpc.UnaryUnaryMultiCallable[_insights_pb2.GetInsightsRequest, _insights_pb2.GetInsightsResponse]
     """Lists the organization's active insights, newest first: neither dismissed nor expired ones. Roles: viewer, analyst,
     admin, owner. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
@@ -154,6 +159,11 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     ListModels: _aio.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the shared model versions with their metrics, newest first. Roles: admin, owner. Errors: INVALID_ARGUMENT
     (PAGE_TOKEN_INVALID).
+    """
+    GetModelEvaluation: _aio.UnaryUnaryMultiCallable[_models_pb2.GetModelEvaluationRequest, _models_pb2.GetModelEvaluationResponse]  # type: ignore[assignment]
+    """Reads what there is to draw of a shared model version, measured when it was trained: curves, calibration, importance, or of
+    forecasts their quality by months ahead. Roles: admin, owner. Errors: NOT_FOUND (MODEL_NOT_FOUND, or
+    MODEL_EVALUATION_NOT_FOUND: it was trained by a release that measured none).
     """
     GetInsights: _aio.UnaryUnaryMultiCallable[_insights_pb2.GetInsightsRequest, _insights_pb2.GetInsightsResponse]  # type: ignore[assignment]
     """Lists the organization's active insights, newest first: neither dismissed nor expired ones. Roles: viewer, analyst,
@@ -271,6 +281,17 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_models_pb2.ListModelsResponse, _abc.Awaitable[_models_pb2.ListModelsResponse]]:
         """Lists the shared model versions with their metrics, newest first. Roles: admin, owner. Errors: INVALID_ARGUMENT
         (PAGE_TOKEN_INVALID).
+        """
+
+    @_abc_1.abstractmethod
+    def GetModelEvaluation(
+        self,
+        request: _models_pb2.GetModelEvaluationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_models_pb2.GetModelEvaluationResponse, _abc.Awaitable[_models_pb2.GetModelEvaluationResponse]]:
+        """Reads what there is to draw of a shared model version, measured when it was trained: curves, calibration, importance, or of
+        forecasts their quality by months ahead. Roles: admin, owner. Errors: NOT_FOUND (MODEL_NOT_FOUND, or
+        MODEL_EVALUATION_NOT_FOUND: it was trained by a release that measured none).
         """
 
     @_abc_1.abstractmethod

@@ -60,7 +60,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_STATE_TRANSITION: _ErrorReason.ValueType  # 14
     """FAILED_PRECONDITION: the resource is in a state that does not allow this."""
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 15
-    """In a job's error: the model version of the job is gone."""
+    """NOT_FOUND: no such model version. In a job's error: the model version of the job is gone."""
     ERROR_REASON_INPUT_LOST: _ErrorReason.ValueType  # 16
     """In a job's error: the short-lived input was gone before the job ran; request it again."""
     ERROR_REASON_POISON: _ErrorReason.ValueType  # 17
@@ -109,6 +109,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such contract in the caller's organization."""
     ERROR_REASON_SPEND_SERIES_NOT_FOUND: _ErrorReason.ValueType  # 41
     """NOT_FOUND: no amounts of such a unit, or unit and category, in the caller's organization."""
+    ERROR_REASON_MODEL_EVALUATION_NOT_FOUND: _ErrorReason.ValueType  # 50
+    """NOT_FOUND: nothing was stored to draw of this model version; train a new one."""
     ERROR_REASON_CURSOR_EXPIRED: _ErrorReason.ValueType  # 60
     """OUT_OF_RANGE: events after the cursor are no longer kept; metadata `oldest_cursor` is where those that are begin."""
     ERROR_REASON_CURSOR_INVALID: _ErrorReason.ValueType  # 61
@@ -156,7 +158,7 @@ ERROR_REASON_NOT_ENOUGH_TRAINING_DATA: ErrorReason.ValueType  # 13
 ERROR_REASON_INVALID_STATE_TRANSITION: ErrorReason.ValueType  # 14
 """FAILED_PRECONDITION: the resource is in a state that does not allow this."""
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 15
-"""In a job's error: the model version of the job is gone."""
+"""NOT_FOUND: no such model version. In a job's error: the model version of the job is gone."""
 ERROR_REASON_INPUT_LOST: ErrorReason.ValueType  # 16
 """In a job's error: the short-lived input was gone before the job ran; request it again."""
 ERROR_REASON_POISON: ErrorReason.ValueType  # 17
@@ -203,6 +205,8 @@ ERROR_REASON_CONTRACT_NOT_FOUND: ErrorReason.ValueType  # 40
 """NOT_FOUND: no such contract in the caller's organization."""
 ERROR_REASON_SPEND_SERIES_NOT_FOUND: ErrorReason.ValueType  # 41
 """NOT_FOUND: no amounts of such a unit, or unit and category, in the caller's organization."""
+ERROR_REASON_MODEL_EVALUATION_NOT_FOUND: ErrorReason.ValueType  # 50
+"""NOT_FOUND: nothing was stored to draw of this model version; train a new one."""
 ERROR_REASON_CURSOR_EXPIRED: ErrorReason.ValueType  # 60
 """OUT_OF_RANGE: events after the cursor are no longer kept; metadata `oldest_cursor` is where those that are begin."""
 ERROR_REASON_CURSOR_INVALID: ErrorReason.ValueType  # 61

@@ -368,6 +368,336 @@ class Model(_message.Message):
 Global___Model: _TypeAlias = Model  # noqa: Y015
 
 @_typing.final
+class Curve(_message.Message):
+    """Points of a curve, by rising x."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def x(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """0 to 1."""
+
+    @_builtins.property
+    def y(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """0 to 1, as many as x."""
+
+    def __init__(
+        self,
+        *,
+        x: _abc.Iterable[_builtins.float] | None = ...,
+        y: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Curve: _TypeAlias = Curve  # noqa: Y015
+
+@_typing.final
+class ReliabilityBin(_message.Message):
+    """Rows of about the same probability: what was said, and what came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    LOWER_FIELD_NUMBER: _builtins.int
+    UPPER_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """How many rows."""
+    probability: _builtins.float
+    """Their mean probability, 0 to 1."""
+    share: _builtins.float
+    """Share of them that has the outcome, 0 to 1."""
+    lower: _builtins.float
+    """Lower end of the 95 % interval of that share, by Wilson's score."""
+    upper: _builtins.float
+    """Upper end of it."""
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+        probability: _builtins.float = ...,
+        share: _builtins.float = ...,
+        lower: _builtins.float = ...,
+        upper: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lower", b"lower", "probability", b"probability", "rows", b"rows", "share", b"share", "upper", b"upper"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReliabilityBin: _TypeAlias = ReliabilityBin  # noqa: Y015
+
+@_typing.final
+class FeatureImportance(_message.Message):
+    """How much a feature matters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEATURE_FIELD_NUMBER: _builtins.int
+    CONTRIBUTION_FIELD_NUMBER: _builtins.int
+    GAIN_SHARE_FIELD_NUMBER: _builtins.int
+    feature: _builtins.str
+    """Name of the feature."""
+    contribution: _builtins.float
+    """Mean absolute Shapley value over a sample of rows: of a classifier in log-odds before calibration, of forecasts relative to
+    the usual size of a month.
+    """
+    gain_share: _builtins.float
+    """Share of the loss reduction of all splits that are its own, 0 to 1; absent of forecasts."""
+    def __init__(
+        self,
+        *,
+        feature: _builtins.str = ...,
+        contribution: _builtins.float = ...,
+        gain_share: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gain_share", b"_gain_share", "gain_share", b"gain_share"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gain_share", b"_gain_share", "contribution", b"contribution", "feature", b"feature", "gain_share", b"gain_share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__gain_share: _TypeAlias = _typing.Literal["gain_share"]  # noqa: Y015
+    _WhichOneofArgType__gain_share: _TypeAlias = _typing.Literal["_gain_share", b"_gain_share"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gain_share) -> _WhichOneofReturnType__gain_share | None: ...
+
+Global___FeatureImportance: _TypeAlias = FeatureImportance  # noqa: Y015
+
+@_typing.final
+class ClassifierEvaluation(_message.Message):
+    """What there is to draw of a classifier, of the rows that its metrics are of: none of them were trained on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    POSITIVES_FIELD_NUMBER: _builtins.int
+    ROC_FIELD_NUMBER: _builtins.int
+    PRECISION_RECALL_FIELD_NUMBER: _builtins.int
+    RELIABILITY_FIELD_NUMBER: _builtins.int
+    NEGATIVES_BY_SCORE_FIELD_NUMBER: _builtins.int
+    POSITIVES_BY_SCORE_FIELD_NUMBER: _builtins.int
+    IMPORTANCE_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """How many rows."""
+    positives: _builtins.int
+    """How many of them have the outcome."""
+    @_builtins.property
+    def roc(self) -> Global___Curve:
+        """Receiver operating characteristic: false positive rate and true positive rate, straight between points, at most 1,000."""
+
+    @_builtins.property
+    def precision_recall(self) -> Global___Curve:
+        """Recall, and the mean precision since the point before; a step from point to point, at most 1,000."""
+
+    @_builtins.property
+    def reliability(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReliabilityBin]:
+        """Bins of about equal counts, by rising probability."""
+
+    @_builtins.property
+    def negatives_by_score(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rows without the outcome by probability, in bins of equal width from 0 to 1."""
+
+    @_builtins.property
+    def positives_by_score(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rows with the outcome, in the same bins."""
+
+    @_builtins.property
+    def importance(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureImportance]:
+        """By feature, the most important first."""
+
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+        positives: _builtins.int = ...,
+        roc: Global___Curve | None = ...,
+        precision_recall: Global___Curve | None = ...,
+        reliability: _abc.Iterable[Global___ReliabilityBin] | None = ...,
+        negatives_by_score: _abc.Iterable[_builtins.int] | None = ...,
+        positives_by_score: _abc.Iterable[_builtins.int] | None = ...,
+        importance: _abc.Iterable[Global___FeatureImportance] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["precision_recall", b"precision_recall", "roc", b"roc"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["importance", b"importance", "negatives_by_score", b"negatives_by_score", "positives", b"positives", "positives_by_score", b"positives_by_score", "precision_recall", b"precision_recall", "reliability", b"reliability", "roc", b"roc", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClassifierEvaluation: _TypeAlias = ClassifierEvaluation  # noqa: Y015
+
+@_typing.final
+class ForecastHorizon(_message.Message):
+    """How good forecasts of so many months ahead were, each beside the seasonal naive forecast of the same points."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MONTHS_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    MASE_FIELD_NUMBER: _builtins.int
+    BASELINE_MASE_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    BASELINE_COVERAGE_FIELD_NUMBER: _builtins.int
+    PINBALL_FIELD_NUMBER: _builtins.int
+    BASELINE_PINBALL_FIELD_NUMBER: _builtins.int
+    months: _builtins.int
+    """Months ahead, 1 to 12."""
+    points: _builtins.int
+    """Forecasts that were compared with what came."""
+    mase: _builtins.float
+    """Median over series of the mean absolute scaled error at this distance."""
+    baseline_mase: _builtins.float
+    """The same of the seasonal naive forecast."""
+    coverage: _builtins.float
+    """Share of points inside of the 80 % interval, 0 to 1; 0.8 is right."""
+    baseline_coverage: _builtins.float
+    """The same of the seasonal naive forecast."""
+    pinball: _builtins.float
+    """Mean pinball loss of the 10 %, 50 % and 90 % quantile, in units of each series' scale; smaller is better."""
+    baseline_pinball: _builtins.float
+    """The same of the seasonal naive forecast."""
+    def __init__(
+        self,
+        *,
+        months: _builtins.int = ...,
+        points: _builtins.int = ...,
+        mase: _builtins.float = ...,
+        baseline_mase: _builtins.float = ...,
+        coverage: _builtins.float = ...,
+        baseline_coverage: _builtins.float = ...,
+        pinball: _builtins.float = ...,
+        baseline_pinball: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_coverage", b"baseline_coverage", "baseline_mase", b"baseline_mase", "baseline_pinball", b"baseline_pinball", "coverage", b"coverage", "mase", b"mase", "months", b"months", "pinball", b"pinball", "points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastHorizon: _TypeAlias = ForecastHorizon  # noqa: Y015
+
+@_typing.final
+class ForecastEvaluation(_message.Message):
+    """What there is to draw of forecasts, of the held-out months that their metrics are of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIES_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    HORIZONS_FIELD_NUMBER: _builtins.int
+    ERROR_EDGES_FIELD_NUMBER: _builtins.int
+    SERIES_BY_ERROR_FIELD_NUMBER: _builtins.int
+    BASELINE_BY_ERROR_FIELD_NUMBER: _builtins.int
+    IMPORTANCE_FIELD_NUMBER: _builtins.int
+    series: _builtins.int
+    """Series that were judged."""
+    points: _builtins.int
+    """Forecasts that were compared with what came."""
+    @_builtins.property
+    def horizons(self) -> _containers.RepeatedCompositeFieldContainer[Global___ForecastHorizon]:
+        """By rising months ahead; those without a point are left out."""
+
+    @_builtins.property
+    def error_edges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Where bins of the scaled error begin; the last has no upper end."""
+
+    @_builtins.property
+    def series_by_error(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Series by their mean absolute scaled error, in these bins."""
+
+    @_builtins.property
+    def baseline_by_error(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The same of the seasonal naive forecast."""
+
+    @_builtins.property
+    def importance(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureImportance]:
+        """By feature, the most important first."""
+
+    def __init__(
+        self,
+        *,
+        series: _builtins.int = ...,
+        points: _builtins.int = ...,
+        horizons: _abc.Iterable[Global___ForecastHorizon] | None = ...,
+        error_edges: _abc.Iterable[_builtins.float] | None = ...,
+        series_by_error: _abc.Iterable[_builtins.int] | None = ...,
+        baseline_by_error: _abc.Iterable[_builtins.int] | None = ...,
+        importance: _abc.Iterable[Global___FeatureImportance] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_by_error", b"baseline_by_error", "error_edges", b"error_edges", "horizons", b"horizons", "importance", b"importance", "points", b"points", "series", b"series", "series_by_error", b"series_by_error"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForecastEvaluation: _TypeAlias = ForecastEvaluation  # noqa: Y015
+
+@_typing.final
+class GetModelEvaluationRequest(_message.Message):
+    """Request of GetModelEvaluation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_ID_FIELD_NUMBER: _builtins.int
+    model_id: _builtins.str
+    """Id of the version, as ListModels says it."""
+    def __init__(
+        self,
+        *,
+        model_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_id", b"model_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelEvaluationRequest: _TypeAlias = GetModelEvaluationRequest  # noqa: Y015
+
+@_typing.final
+class GetModelEvaluationResponse(_message.Message):
+    """Response of GetModelEvaluation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    CLASSIFIER_FIELD_NUMBER: _builtins.int
+    FORECAST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def model(self) -> Global___Model:
+        """The version."""
+
+    @_builtins.property
+    def classifier(self) -> Global___ClassifierEvaluation:
+        """Of a classifier."""
+
+    @_builtins.property
+    def forecast(self) -> Global___ForecastEvaluation:
+        """Of forecasts."""
+
+    def __init__(
+        self,
+        *,
+        model: Global___Model | None = ...,
+        classifier: Global___ClassifierEvaluation | None = ...,
+        forecast: Global___ForecastEvaluation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["classifier", b"classifier", "evaluation", b"evaluation", "forecast", b"forecast", "model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classifier", b"classifier", "evaluation", b"evaluation", "forecast", b"forecast", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_evaluation: _TypeAlias = _typing.Literal["classifier", "forecast"]  # noqa: Y015
+    _WhichOneofArgType_evaluation: _TypeAlias = _typing.Literal["evaluation", b"evaluation"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_evaluation) -> _WhichOneofReturnType_evaluation | None: ...
+
+Global___GetModelEvaluationResponse: _TypeAlias = GetModelEvaluationResponse  # noqa: Y015
+
+@_typing.final
 class ListModelsRequest(_message.Message):
     """Request of ListModels."""
 
