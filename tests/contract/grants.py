@@ -129,9 +129,9 @@ POLICIES: frozenset[tuple[str, str, str, str, str]] = frozenset(
 # of an extension. One that runs as its definer passes every policy by its owner: it needs a search_path and named callers.
 FUNCTIONS: frozenset[tuple[str, str, bool, str, tuple[str, ...]]] = frozenset(
     {
-        ("list_orgs(text,integer)", "analytics_owner", True, "pg_catalog, pg_temp", ("analytics_owner", "app", "relay")),
         ("analytics_now()", "analytics_owner", False, "", ("PUBLIC", "analytics_owner")),
         # The ids of all organizations, for work that goes through them; a tenant's transaction has no statement that calls it.
+        ("list_orgs(text,integer)", "analytics_owner", True, "pg_catalog, pg_temp", ("analytics_owner", "app", "relay")),
         ("prediction_room(text,bigint,bigint,bigint)", "analytics_owner", False, "", ("analytics_owner", "app")),
     }
 )

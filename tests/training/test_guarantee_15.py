@@ -26,6 +26,7 @@ from tests.support import told
 from tests.support.leftovers import superuser
 from workers import judging
 from workers.retraining import retrain_all
+from workers.training import train_type
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -158,7 +159,7 @@ async def test_guarantee_15_control_a_swap_of_two_transactions_is_seen(
     swap = registry.swap_active
     async with reading(idle.app) as reader:
         monkeypatch.setattr(registry, "swap_active", partial(torn, reader))
-        await retrain(idle.app)
+        await train_type(idle.app, ModelType.CONTRACT_RISK, uuid4(), lambda _share, _words: None)
     assert reader.wrong
     assert wrong_turns(await versions(idle.app)) == []
 

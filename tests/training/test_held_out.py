@@ -177,5 +177,5 @@ def test_series_that_end_before_the_held_out_months_judge_nothing() -> None:
     own = monthly()
     trained = own.train(silent)
     late = replace(own, newest=date(2020, 6, 1))
-    with pytest.raises(TrainingDataInsufficient, match="no series with two years of data before has a value in the held-out months"):
+    with pytest.raises(TrainingDataInsufficient, match="no series that judges has an amount in the newest 3 months"):
         late.judge(artifact(trained), None, None)

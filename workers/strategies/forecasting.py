@@ -82,6 +82,9 @@ class Forecasting:
         """
         whole = list(series_of(self.pooled))
         panel = Panel.of(whole[:: -(-len(whole) // MOST_JUDGED)])
+        if np.all(np.isnan(panel.values[:, self._from - panel.first :])):
+            msg = f"no series that judges has an amount in the newest {HELD_OUT_MONTHS} months"
+            raise TrainingDataInsufficient(msg)
         forecaster = Forecaster.load(candidate.content, candidate.card)
         try:
             ours = evaluate(forecaster, panel, self._from)
