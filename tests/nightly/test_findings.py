@@ -21,7 +21,9 @@ from tests.support import made_facts
 from tests.support.asking import new_org
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from google.protobuf.message import Message
 
     from tests.nightly.nights import Nights
 
@@ -34,7 +36,7 @@ MODELS = {
 }
 DEMO = replace(ORGANIZATIONS[0], org_id="demo-nightly", employees=100)
 LARGE = 450
-TINY = {
+TINY: Mapping[str, Sequence[Sequence[Message]]] = {
     "one-employee": [staff(1)],
     "four-employees": [staff(4), pay(months(0.0), employee="e-1")],
     "one-exit": [[made_facts.exit_of(1)]],
