@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from server.events import store as events
 from server.events.insights import InsightUpdated
 from server.events.model import Told
-from server.insights import store
+from server.insights.erasing import store
 from server.insights.model import InsightType
 
 if TYPE_CHECKING:
