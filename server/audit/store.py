@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import func, insert, select, tuple_
 
 from server.audit.model import Act, Entry, Origin
 from server.audit.tables import audit_entries
@@ -65,6 +65,13 @@ def parameters(origin: Origin, act: Act) -> Mapping[str, object]:
         "entry_request": origin.request_id,
         "entry_details": dict(act.details),
     }
+
+
+async def count(tx: ReadTx, org: OrgId, action: str) -> int:
+    """Return how many entries of an action there are."""
+    row = await tx.one(select(func.count().label("entries")).where(_columns.org_id == org, _columns.action == action))
+    entries: int = row.entries
+    return entries
 
 
 async def page(tx: ReadTx, org: OrgId, action: str, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Entry]:

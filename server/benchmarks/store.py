@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ARRAY, Date, Double, Text, bindparam, select, text
+from sqlalchemy import ARRAY, Date, Double, Text, bindparam, delete, select, text
 
 from server.benchmarks.model import FRESH_DAYS, Band, OrganizationMetric, Place, Sheet, Shown, Withheld
-from server.benchmarks.tables import shared_benchmark_cells
+from server.benchmarks.tables import organization_metrics, shared_benchmark_cells
 from server.tenants.model import Industry, SizeRange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import BindParameter
     from sqlalchemy.types import TypeEngine
@@ -69,6 +69,12 @@ async def save_metrics(tx: Tx, org: OrgId, metrics: Sequence[OrganizationMetric]
 async def forget_other_metrics(tx: Tx, org: OrgId, metrics: Sequence[str]) -> None:
     """Delete the values, of whatever period, of the metrics that are not named: what they were made of is there no longer."""
     await tx.run(_FORGET, {"org": org, "metrics": metrics})
+
+
+async def forget_metrics(tx: Tx, org: OrgId, metrics: Collection[str]) -> None:
+    """Delete what an organization contributed of some metrics, of every period."""
+    mine = organization_metrics.c
+    await tx.run(delete(organization_metrics).where(mine.org_id == org, mine.metric.in_(metrics)))
 
 
 async def own_metrics(tx: ReadTx, org: OrgId) -> Mapping[str, OrganizationMetric]:

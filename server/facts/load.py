@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from server.db import Tx
     from server.facts.model import Erasure, Fact, FactSet, Written
 
+DELETED = "facts.deleted"
+"""Name of an erasure in the audit log, also where there was nothing to erase."""
+
 
 async def load_facts(tx: Tx, origin: Origin, fact_set: FactSet, rows: Sequence[Fact]) -> Written:
     """Write checked rows of different natural keys; audited as one act."""
@@ -42,7 +45,7 @@ async def erase_facts(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure:
     for each in _reached(fact_set, erasure):
         rows = await store.erase(tx, origin.org, each, erasure)
         deleted += rows
-        await audit.record(tx, origin, Act("facts.deleted", "fact_set", each, {"scope": scope, "rows": str(rows)}))
+        await audit.record(tx, origin, Act(DELETED, "fact_set", each, {"scope": scope, "rows": str(rows)}))
     return deleted
 
 

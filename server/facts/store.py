@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ARRAY, Text, bindparam, delete, func, literal, select, text
 
-from server.facts.model import CONTRACT_ATTRIBUTES, FactSummary, KnownContract, LastReview, SpendMonth, Written, cells
+from server.facts.model import CONTRACT_ATTRIBUTES, FactSet, FactSummary, KnownContract, LastReview, SpendMonth, Written, cells
 from server.facts.tables import ATTRIBUTE_TYPES, STORAGES, employees
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.elements import TextClause
 
     from server.db import ReadTx, Tx
-    from server.facts.model import AttributeValue, Erasure, Fact, FactSet
+    from server.facts.model import AttributeValue, Erasure, Fact
     from server.identity import OrgId
 
 _employees = employees.c
@@ -130,6 +130,13 @@ async def summarize(tx: ReadTx, org: OrgId, fact_set: FactSet) -> FactSummary:
         ).where(table.c.org_id == org)
     )
     return FactSummary(row.rows, row.subjects, row.labelled, row.updated_at)
+
+
+async def contracts_with(tx: ReadTx, org: OrgId, counterparty_key: str) -> Sequence[str]:
+    """Return the keys of the contracts with an other side."""
+    contracts = STORAGES[FactSet.CONTRACTS].table.c
+    mine = (contracts.org_id == org) & (contracts.counterparty_key == counterparty_key)
+    return [row.contract_key for row in await tx.all(select(contracts.contract_key).where(mine))]
 
 
 async def erase(tx: Tx, org: OrgId, fact_set: FactSet, erasure: Erasure) -> int:

@@ -1,4 +1,4 @@
-"""All SQL of insights that writes; what lists and reads them is in `reading`.
+"""All SQL of insights that writes; what lists and reads them is in `reading`, what erases them in `erasing`.
 
 Every statement takes any number of rows. Whoever records or withdraws holds the organization's lock, so two runs of one
 organization come one after the other, and no insight is made twice.
@@ -140,13 +140,6 @@ _PURGE = text(
         ORDER BY expires_at LIMIT :most FOR UPDATE SKIP LOCKED)
     """
 ).bindparams(bindparam("kept", type_=Interval))
-_FORGET = text(
-    """
-    DELETE FROM insights
-    WHERE org_id = :org AND (CAST(:key AS text) IS NULL
-        OR jsonb_path_exists(data_points, '$.** ? (@ == $key)', jsonb_build_object('key', CAST(:key AS text))))
-    """
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +151,7 @@ class Named:
     insight_type: str
     fingerprint: bytes
     revision: int
+    active: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +237,6 @@ async def retire(tx: Tx, org: OrgId, most: int) -> int:
 async def purge(tx: Tx, org: OrgId, kept: timedelta, most: int) -> int:
     """Delete at most so many insights that expired longer than `kept` ago; returns how many."""
     return await tx.run(_PURGE, {"org": org, "kept": kept, "most": most})
-
-
-async def forget(tx: Tx, org: OrgId, key: str | None) -> int:
-    """Delete insights that name `key` in their data points, or all of them; returns how many."""
-    return await tx.run(_FORGET, {"org": org, "key": key})
 
 
 def _given(org: OrgId, changes: Sequence[Change], encode: Encode) -> dict[str, object]:

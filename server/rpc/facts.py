@@ -9,12 +9,14 @@ from analytics.v1 import fact_service_pb2 as pb
 
 from server.errors import Reason, invalid_argument
 from server.facts import store
-from server.facts.load import erase_facts, load_facts
+from server.facts.load import load_facts
 from server.facts.model import FactSet
+from server.insights.erase import erase
 from server.rpc.fact_batches import BATCHES, checked
 from server.rpc.once import once
 from server.rpc.origins import origin
 from server.wire.facts import erasure, fact_set, fact_set_value
+from server.wire.insights import without_employee
 from server.wire.times import timestamp
 
 if TYPE_CHECKING:
@@ -59,10 +61,11 @@ class FactRpcs:
         return response
 
     async def delete_facts(self, request: pb.DeleteFactsRequest, call: Call) -> pb.DeleteFactsResponse:
-        """Erase a subject or everything."""
+        """Erase a subject or everything, with what was made of it."""
 
         async def act(tx: Tx) -> pb.DeleteFactsResponse:
-            return pb.DeleteFactsResponse(deleted=await erase_facts(tx, origin(call), fact_set(request.fact_set), erasure(request)))
+            deleted = await erase(tx, origin(call), fact_set(request.fact_set), erasure(request), without_employee)
+            return pb.DeleteFactsResponse(deleted=deleted)
 
         return await once(self._app, call, request, pb.DeleteFactsResponse, act)
 

@@ -106,5 +106,5 @@ async def test_the_night_after_all_facts_were_erased_nothing_of_them_is_contribu
 async def test_a_metric_that_a_night_cannot_compute_any_more_is_forgotten_and_the_others_stay(cluster: Cluster, idle: Service) -> None:
     await contribute(cluster, idle, [Value("acme", 0.1), Value("acme", 4.0, metric=SCORE), Value("other", 4.0, metric=SCORE)])
     night = Night(contributions=[OrganizationMetric(TURNOVER, THIS_MONTH, 0.2, 10.0)])
-    await _daily(idle)._write(OrgId("acme"), night, marked=False)
+    await _daily(idle)._write(OrgId("acme"), night, 0, marked=False)
     assert (await _kept(idle, "acme"), await _kept(idle, "other")) == ({TURNOVER}, {SCORE})

@@ -41,7 +41,10 @@ MODEL = ModelUsed("any", "1.0.0")
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 amounts = st.one_of(numbers, st.floats(0, 1e6), st.sampled_from([0.0, -0.0, 1.0, 1e15, -1e15, 5e-324]))
 probabilities = st.one_of(st.floats(0, 1), numbers)
-names = st.text(max_size=12).filter(lambda text: not re.search("nan|inf|None", text))
+# No fact has a NUL character, and no finding may.
+names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12).filter(
+    lambda text: not re.search("nan|inf|None", text)
+)
 currencies = st.sampled_from(["EUR", "USD", "JPY", "", "eur"])
 days = st.dates(date(2026, 1, 1), date(2026, 12, 31)) | st.dates()
 reasons = st.lists(st.builds(Reason, names, numbers), max_size=4).map(tuple)

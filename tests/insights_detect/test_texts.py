@@ -114,7 +114,7 @@ def test_performance_decline() -> None:
     assert found.title == "Review scores of Support fell by 0.77 points to 3.1"
     assert found.description == (
         "In the period to 28 December 2025, 12 reviews of 12 people in Support average 3.1 on a scale from 1 to 5. "
-        "The 36 reviews before averaged 3.87. The probability that this is more than chance is 99.4%. "
+        "The 36 reviews before averaged 3.87. The probability that this is more than chance is 99%. "
         "Over all periods scores fell by 0.18 points from one to the next."
     )
     assert actions(found) == [

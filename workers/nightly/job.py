@@ -8,12 +8,16 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import structlog
+
 from server.benchmarks import store as benchmarks
 from server.events.model import Cause
 from server.identity import InsightId
 from server.insights.evidence import store as evidence
 from server.insights.model import InsightType
 from server.insights.record import Recorded, Run, record
+from server.insights.retire import retire
+from server.insights.store import take_turn
 from server.insights.withdraw import withdraw
 from server.schedule.marks.mark import mark_done
 from server.wire.insights import encode
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     Progress = Callable[[float, str], None]
 
 NO_FACTS = "NO_FACTS"
+_log = structlog.get_logger(__name__)
 
 
 async def calculate_daily_metrics(app: App, claim: Claim, progress: Progress) -> Mapping[str, object]:
@@ -56,23 +61,39 @@ class _Daily:
 
     async def act(self, org: OrgId) -> Done | Skipped:
         """Deal with one organization."""
+        while (came := await self._attempt(org)) is None:
+            _log.info("nightly.facts_erased_meanwhile", org_id=org)
+        return came
+
+    async def _attempt(self, org: OrgId) -> Done | Skipped | None:
+        """Read, judge and write; None when facts were erased in between and nothing was written."""
         async with self.app.read(org) as tx:
+            erasures = await evidence.erasures(tx, org)
             now = await evidence.now(tx)
             known = await evidence.evidence(tx, org, now.date())
         if is_empty(known):
             # What its facts once gave cause to say has gone with them.
-            await self._write(org, Night(judged=set(InsightType)), marked=False)
-            return Skipped(NO_FACTS)
-        await self._write(org, await asyncio.to_thread(judge, known, self.models, now), marked=True)
-        return Done(marked=True)
+            return Skipped(NO_FACTS) if await self._write(org, Night(judged=set(InsightType)), erasures, marked=False) else None
+        night = await asyncio.to_thread(judge, known, self.models, now)
+        return Done(marked=True) if await self._write(org, night, erasures, marked=True) else None
 
-    async def _write(self, org: OrgId, night: Night, *, marked: bool) -> None:
+    async def _write(self, org: OrgId, night: Night, erasures: int, *, marked: bool) -> bool:
+        """Write all of it at once, unless facts were erased since `erasures` were counted; returns whether it was written."""
         cause = Cause(str(self.claim.run_id), self.claim.traceparent)
         ids = [InsightId(uuid4()) for _ in night.findings]
         async with self.app.tx(org) as tx:
+            # Erasures take the same turn, so that none comes between the count and the commit.
+            await take_turn(tx, org)
+            if await evidence.erasures(tx, org) != erasures:
+                return False
             if marked:
                 await mark_done(tx, self.claim, org)
-            recorded = await record(tx, org, night.findings, ids, Run(encode, cause)) if night.findings else Recorded()
+            recorded = Recorded()
+            if night.findings:
+                recorded = await record(tx, org, night.findings, ids, Run(encode, cause))
+            else:
+                # What expired long ago goes also where there is nothing to say any more.
+                await retire(tx, org)
             found = {finding.fingerprint for finding in night.findings}
             withdrawn = await withdraw(tx, org, night.judged, found | night.kept, cause)
             await benchmarks.forget_other_metrics(tx, org, [each.metric for each in night.contributions])
@@ -81,3 +102,4 @@ class _Daily:
         self.counts.update({f"insights_{name}": number for name, number in asdict(recorded).items()})
         self.counts.update({"insights_withdrawn": withdrawn, "benchmark_values": len(night.contributions)})
         self.counts.update({f"not_judged_{reason.lower()}": number for reason, number in night.skipped.items()})
+        return True

@@ -92,7 +92,9 @@ def _outlook(figures: BudgetFigures, ahead: list[ForecastMonth]) -> _Outlook:
     over = total - figures.budget
     # Past 40 deviations the probability is 0 or 1 to the last digit, and the quotient may not be a float any more.
     score = math.copysign(40.0, over) if abs(over) >= 40 * deviation else over / deviation
-    return _Outlook(total, deviation, cumulative(score) if over else 0.5, overshoot(over, deviation), len(ahead))
+    probability = cumulative(score) if over else 0.5
+    # Of a year that is all spent it is known and no estimate.
+    return _Outlook(total, deviation, outcome.estimated(probability) if ahead else probability, overshoot(over, deviation), len(ahead))
 
 
 def _deviation(month: ForecastMonth) -> float:

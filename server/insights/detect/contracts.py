@@ -136,9 +136,9 @@ def _deadline_actions(contract: ContractFigures, to_notice: int | None, nearness
 
 
 def _at_risk(contract: ContractFigures, now: datetime, subject: str, threshold: float) -> Finding | None:
-    risk = contract.risk
-    if risk is None or contract.model is None or risk < threshold:
+    if contract.risk is None or contract.model is None or contract.risk < threshold:
         return None
+    risk = outcome.estimated(contract.risk)
     found = drivers([contract.reasons])
     title = wording.name(contract.title or contract.key)
     lost = risk * contract.value if contract.value is not None and _has_value(contract) else None

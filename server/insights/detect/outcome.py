@@ -17,6 +17,9 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 LARGEST_AMOUNT = 1e15
 """Larger amounts are a mistake: a thousand trillion of any currency, beyond which cents are no longer told apart."""
 
+MOST_CERTAIN = 0.99
+"""What an estimate shows at most: a model or a forecast does not know, and "100 %" would read as a fact."""
+
 LEAST_AMOUNT = 0.01
 """Smaller ones are none: a share of them says nothing."""
 
@@ -80,6 +83,11 @@ def is_amount(*figures: float) -> bool:
 def is_probability(figure: float) -> bool:
     """Whether it lies in 0 to 1."""
     return 0 <= figure <= 1
+
+
+def estimated(probability: float) -> float:
+    """Return an estimated probability as it may be shown."""
+    return min(probability, MOST_CERTAIN)
 
 
 def is_currency(code: str) -> bool:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from server.insights import wording
-from server.insights.detect.outcome import Detected, Skipped, SkipReason, gathered
+from server.insights.detect.outcome import Detected, Skipped, SkipReason, estimated, gathered
 from server.insights.model import Action, Finding, InsightType, Priority, Provenance
 from server.stats import trend
 from server.stats.trend import PeriodScores
@@ -77,7 +77,7 @@ def _finding(team: TeamReviews, newest: ReviewPeriod, change: Change, now: datet
         severity=-change.change / width,
         title=f"Review scores of {name} fell by {wording.number(-change.change, 2)} points to {wording.number(change.recent, 2)}",
         description=_description(team, newest, change),
-        confidence=change.confidence,
+        confidence=estimated(change.confidence),
         data_points={
             "team": team.team,
             "periodEnded": newest.ended.isoformat(),
@@ -115,7 +115,7 @@ def _description(team: TeamReviews, newest: ReviewPeriod, change: Change) -> str
             f"{wording.name(team.team)} average {wording.number(change.recent, 2)} {scale}."
         ),
         f"The {wording.count(change.earlier_count, 'review')} before averaged {wording.number(change.earlier, 2)}.",
-        f"The probability that this is more than chance is {wording.percent(change.confidence)}.",
+        f"The probability that this is more than chance is {wording.percent(estimated(change.confidence))}.",
         _slope_sentence(change),
     ]
     return " ".join(sentences)

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 from server.insights import wording
 from server.insights.detect.drivers import Driver, drivers, sentence
-from server.insights.detect.outcome import LEAST_AMOUNT, Detected, Skipped, SkipReason, gathered, is_amount, is_currency, is_probability
+from server.insights.detect.outcome import (
+    LEAST_AMOUNT,
+    Detected,
+    Skipped,
+    SkipReason,
+    estimated,
+    gathered,
+    is_amount,
+    is_currency,
+    is_probability,
+)
 from server.insights.model import Action, Finding, InsightType, Priority, Provenance
 
 if TYPE_CHECKING:
@@ -67,7 +77,7 @@ def _finding(figures: TurnoverFigures, now: datetime) -> Finding:
         severity=leavers,
         title=_title(affected, figures.headcount),
         description=_description(figures, leavers, found, len(explained)),
-        confidence=leavers / affected,
+        confidence=estimated(leavers / affected),
         data_points={
             "affectedEmployeeCount": affected,
             "headcount": figures.headcount,

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Date, bindparam, select, text
 
+from server.audit import store as audit
 from server.db import now as clock
+from server.facts.load import DELETED
 from server.facts.model import ATTRIBUTES, CONTRACT_ATTRIBUTES
 from server.insights.evidence.model import EndedContracts, Evidence, OpenContract, PayrollMonth, Scores, SpendMonth, TeamQuarter, Workforce
 
@@ -114,6 +116,15 @@ async def now(tx: ReadTx) -> datetime:
     """Return the time that the night is judged at."""
     read: datetime = (await tx.one(select(clock().label("at")))).at
     return read
+
+
+async def erasures(tx: ReadTx, org: OrgId) -> int:
+    """Return how often facts of an organization were erased.
+
+    To be asked before anything else is read, and again where what was made of it is written and erasures wait (`take_turn`): a
+    different number says that what was read may hold what is to be forgotten.
+    """
+    return await audit.count(tx, org, DELETED)
 
 
 async def evidence(tx: ReadTx, org: OrgId, today: date) -> Evidence:

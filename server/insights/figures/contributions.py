@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from server.benchmarks.model import OrganizationMetric
-from server.insights.detect.outcome import month_number
+from server.insights.detect.outcome import LEAST_AMOUNT, month_number
 from server.insights.figures.money import MONTHS
 from server.insights.figures.staff import mean_headcount
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def contributions(
     evidence: Evidence, months: Sequence[HeadcountMonth | None], rate: TurnoverRate | None, today: date
 ) -> Iterator[OrganizationMetric]:
-    """Yield the values of the month that the run is in; what cannot be computed is left out."""
+    """Yield the values of the month that the run is in; what cannot be computed is left out, as a share of less than a cent."""
     period = today.replace(day=1)
     headcount = mean_headcount(months)
     if rate is not None:
@@ -31,7 +31,7 @@ def contributions(
         share = evidence.ended.renewed / evidence.ended.ended
         yield OrganizationMetric("contract_renewal_rate", period, share, evidence.ended.ended)
     values = _of_main_currency([(contract.currency, contract.value) for contract in evidence.contracts])
-    if values is not None and sum(values[1]) > 0:
+    if values is not None and sum(values[1]) >= LEAST_AMOUNT:
         currency, amounts = values
         yield OrganizationMetric("average_contract_value", period, sum(amounts) / len(amounts), sum(amounts), currency)
     yield from _variance(evidence.spend, period)
@@ -49,7 +49,7 @@ def _payroll(rows: Sequence[PayrollMonth], headcount: float, period: date) -> It
     currency, costs = main
     known = len({row.month for row in recent if row.currency == currency})
     cost = sum(costs) * MONTHS / known
-    if cost > 0:
+    if cost >= LEAST_AMOUNT:
         yield OrganizationMetric("payroll_cost_per_employee", period, cost / headcount, cost, currency)
 
 
@@ -65,7 +65,7 @@ def _variance(rows: Sequence[SpendMonth], period: date) -> Iterator[Organization
         if newest - MONTHS <= row.month < newest and row.amount is not None and row.budget is not None
     ]
     main = _of_main_currency([(currency, budget) for currency, _, budget in both])
-    if main is None or sum(main[1]) <= 0:
+    if main is None or sum(main[1]) < LEAST_AMOUNT:
         return
     budget = sum(main[1])
     spent = sum(amount for currency, amount, _ in both if currency == main[0])

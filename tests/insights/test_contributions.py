@@ -1,0 +1,185 @@
+"""What an organization contributes to the benchmarks, metric by metric, against examples computed by hand."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.benchmarks.catalogue import BY_NAME, Unit
+from server.benchmarks.model import OrganizationMetric
+from server.facts.model import ATTRIBUTES
+from server.insights.evidence.model import EndedContracts, Evidence, OpenContract, PayrollMonth, Scores, SpendMonth, Workforce
+from server.insights.figures.contributions import contributions, main_currency
+from server.stats.turnover import WINDOW, HeadcountMonth, turnover_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+TODAY = date(2026, 11, 21)
+PERIOD = date(2026, 11, 1)
+OCTOBER = 2026 * 12 + 9
+NOBODY = Workforce((), (), (), (), dict.fromkeys(ATTRIBUTES, ()), ())
+NONE_ENDED, NO_SCORES = EndedContracts(0, 0), Scores(0, None)
+TEN_PEOPLE = [HeadcountMonth(10, 0)] * WINDOW
+
+
+def evidence(
+    payroll: list[PayrollMonth] | None = None,
+    contracts: list[OpenContract] | None = None,
+    ended: EndedContracts = NONE_ENDED,
+    spend: list[SpendMonth] | None = None,
+    scores: Scores = NO_SCORES,
+) -> Evidence:
+    """What is known, by default nothing; the contributions read nothing of the workforce but its headcounts."""
+    return Evidence(NOBODY, payroll or [], contracts or [], ended, spend or [], [], scores)
+
+
+def made(known: Evidence, months: Sequence[HeadcountMonth | None] = ()) -> dict[str, OrganizationMetric]:
+    """The contributions by metric."""
+    found = list(contributions(known, months, turnover_rate(months), TODAY))
+    assert len({each.metric for each in found}) == len(found)
+    return {each.metric: each for each in found}
+
+
+def paid(back: int, cost: float, currency: str = "EUR", centre: str = "Sales") -> PayrollMonth:
+    """What was paid so many months before October 2026."""
+    return PayrollMonth(centre, currency, OCTOBER - back, cost, 1)
+
+
+def spent(back: int, amount: float | None, budget: float | None, currency: str = "EUR") -> SpendMonth:
+    """What was spent and planned so many months before October 2026."""
+    return SpendMonth("it", currency, OCTOBER - back, amount, budget)
+
+
+def contract(value: float, currency: str = "EUR") -> OpenContract:
+    """A contract in force."""
+    return OpenContract(
+        f"c-{value}-{currency}", date(2026, 1, 1), None, None, None, auto_renew=False, value=value, currency=currency, attributes={}
+    )
+
+
+def test_nothing_known_is_nothing_contributed() -> None:
+    assert made(evidence()) == {}
+    assert made(evidence(), [None] * WINDOW) == {}
+
+
+def test_turnover_is_exits_over_mean_headcount_weighted_by_it() -> None:
+    months = [*[HeadcountMonth(20, 1)] * 6, *[HeadcountMonth(10, 0)] * 6]
+    found = made(evidence(), months)["employee_turnover_rate"]
+    rate = turnover_rate(months)
+    assert rate is not None
+    assert (rate.leavers, found.period, found.currency) == (6, PERIOD, "")
+    assert found.value == pytest.approx(6 / found.weight)
+    assert 14 <= found.weight <= 16
+
+
+def test_turnover_of_too_few_known_months_is_left_out() -> None:
+    assert "employee_turnover_rate" not in made(evidence(), [None] * 10 + [HeadcountMonth(10, 1)] * 2)
+
+
+def test_payroll_of_twelve_months_is_divided_by_the_mean_headcount() -> None:
+    pay = [paid(back, 1_000.0, centre=centre) for back in range(12) for centre in ("Sales", "Care")]
+    found = made(evidence(pay), TEN_PEOPLE)["payroll_cost_per_employee"]
+    assert found == OrganizationMetric("payroll_cost_per_employee", PERIOD, 2_400.0, 24_000.0, "EUR")
+
+
+def test_payroll_of_fewer_months_is_drawn_out_to_twelve() -> None:
+    found = made(evidence([paid(0, 900.0), paid(1, 1_100.0)]), TEN_PEOPLE)["payroll_cost_per_employee"]
+    assert (found.value, found.weight) == (1_200.0, 12_000.0)
+
+
+def test_the_month_of_the_run_and_months_over_a_year_ago_are_no_part_of_payroll() -> None:
+    pay = [paid(back, 1_000.0) for back in range(12)]
+    assert made(evidence([*pay, paid(-1, 9e6), paid(12, 9e6)]), TEN_PEOPLE) == made(evidence(pay), TEN_PEOPLE)
+
+
+def test_payroll_without_a_known_headcount_or_of_nothing_is_left_out() -> None:
+    assert made(evidence([paid(0, 1_000.0)])) == {}
+    assert made(evidence([paid(0, 1_000.0)]), [HeadcountMonth(0, 0)] * WINDOW) == {}
+    assert "payroll_cost_per_employee" not in made(evidence([paid(0, 0.0)]), TEN_PEOPLE)
+    assert "payroll_cost_per_employee" not in made(evidence([paid(0, 10.0), paid(1, -50.0)]), TEN_PEOPLE)
+
+
+def test_of_mixed_currencies_the_most_frequent_is_counted_and_the_others_are_not_added() -> None:
+    pay = [paid(0, 1_000.0), paid(1, 1_000.0), paid(0, 7e6, "USD")]
+    found = made(evidence(pay), TEN_PEOPLE)["payroll_cost_per_employee"]
+    assert (found.value, found.currency) == (1_200.0, "EUR")
+    deals = made(evidence(contracts=[contract(100.0), contract(300.0), contract(9e6, "USD")]))["average_contract_value"]
+    assert (deals.value, deals.weight, deals.currency) == (200.0, 400.0, "EUR")
+    spend = [spent(0, 110.0, 100.0), spent(1, 110.0, 100.0), spent(0, 9e6, 1.0, "USD")]
+    over = made(evidence(spend=spend))["budget_variance_pct"]
+    assert over.value == pytest.approx(10.0)
+    assert over.weight == 200.0
+
+
+def test_of_equally_frequent_currencies_the_first_by_name_is_the_main_one() -> None:
+    assert (main_currency(["USD", "EUR"]), main_currency(["EUR", "USD"]), main_currency([])) == ("EUR", "EUR", "")
+
+
+def test_the_renewal_rate_is_renewed_over_ended() -> None:
+    found = made(evidence(ended=EndedContracts(3, 4)))["contract_renewal_rate"]
+    assert (found.value, found.weight, found.currency) == (0.75, 4, "")
+    assert made(evidence(ended=EndedContracts(0, 2)))["contract_renewal_rate"].value == 0.0
+
+
+def test_contracts_that_are_worth_nothing_are_left_out() -> None:
+    assert made(evidence(contracts=[contract(0.0)])) == {}
+
+
+def test_the_variance_is_spend_over_budget_of_the_months_that_have_both_less_a_hundred() -> None:
+    rows = [spent(0, 90.0, 100.0), spent(1, 130.0, 100.0), spent(2, 999.0, None), spent(3, None, 999.0), spent(12, 999.0, 1.0)]
+    found = made(evidence(spend=rows))["budget_variance_pct"]
+    assert found.value == pytest.approx(10.0)
+    assert (found.weight, found.currency) == (200.0, "")
+
+
+def test_months_in_which_credits_prevail_count_as_they_are() -> None:
+    found = made(evidence(spend=[spent(0, -40.0, 100.0), spent(1, 90.0, 100.0)]))["budget_variance_pct"]
+    assert found.value == pytest.approx(-75.0)
+
+
+def test_a_budget_of_nothing_or_less_has_no_variance() -> None:
+    assert made(evidence(spend=[spent(0, 5.0, 0.0)])) == {}
+    assert made(evidence(spend=[spent(0, 5.0, 10.0), spent(1, 5.0, -20.0)])) == {}
+
+
+def test_what_rounding_leaves_of_amounts_that_cancel_out_is_nothing_to_divide_by() -> None:
+    assert 0 < 0.1 + 0.2 - 0.3 < 1e-16
+    amounts = (0.1, 0.2, -0.3)
+    assert made(evidence(spend=[spent(back, 50.0, budget) for back, budget in enumerate(amounts)])) == {}
+    assert "payroll_cost_per_employee" not in made(evidence([paid(back, cost) for back, cost in enumerate(amounts)]), TEN_PEOPLE)
+
+
+def test_the_score_is_the_mean_weighted_by_the_reviewed() -> None:
+    found = made(evidence(scores=Scores(7, 3.4)))["average_performance_score"]
+    assert (found.value, found.weight, found.currency) == (3.4, 7, "")
+
+
+_MONEY = st.floats(-1e12, 1e12)
+_CURRENCIES = st.sampled_from(["EUR", "USD", "GBP"])
+_BACK = st.integers(-14, 30)
+_EVIDENCE = st.builds(
+    evidence,
+    payroll=st.lists(st.builds(paid, _BACK, _MONEY, _CURRENCIES), max_size=6),
+    contracts=st.lists(st.builds(contract, st.floats(0, 1e12), _CURRENCIES), max_size=4),
+    ended=st.integers(0, 5).flatmap(lambda ended: st.builds(EndedContracts, st.integers(0, ended), st.just(ended))),
+    spend=st.lists(st.builds(spent, _BACK, st.none() | _MONEY, st.none() | _MONEY, _CURRENCIES), max_size=6),
+    scores=st.just(NO_SCORES) | st.builds(Scores, st.integers(1, 9), st.floats(1, 5)),
+)
+_MONTHS = st.lists(st.none() | st.builds(HeadcountMonth, st.integers(0, 50), st.integers(0, 9)), min_size=WINDOW, max_size=WINDOW)
+
+
+@settings(max_examples=150, deadline=timedelta(seconds=2))
+@given(_EVIDENCE, _MONTHS)
+def test_whatever_is_known_a_contribution_is_a_number_with_weight_or_left_out(known: Evidence, months: list[HeadcountMonth | None]) -> None:
+    for each in made(known, months).values():
+        assert math.isfinite(each.value)
+        assert math.isfinite(each.weight)
+        assert each.weight > 0
+        assert each.period == PERIOD
+        assert (each.currency != "") == (BY_NAME[each.metric].unit is Unit.MONEY)

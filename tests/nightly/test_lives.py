@@ -1,0 +1,134 @@
+"""From night to night: what is found again, corrected, worse, dismissed, over; here without an active model."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from analytics.admin.v1 import operations_service_pb2 as ops
+from analytics.v1 import fact_service_pb2 as facts
+from analytics.v1 import insights_pb2 as pb
+
+from server.insights.model import InsightType
+from tests.nightly.nights import NIGHT, OCTOBER, TODAY, contract, months, pay, staff
+from tests.support import live, made_facts
+from tests.support.insights import finding, recorded
+from tests.support.leftovers import rows_of, superuser
+
+if TYPE_CHECKING:
+    from tests.nightly.nights import Nights
+
+pytestmark = pytest.mark.xdist_group("nightly lives")
+
+SPIKE = "payroll_cost_spike"
+
+
+async def test_a_corrected_payroll_month_withdraws_its_spike(plain: Nights, org: str) -> None:
+    await plain.load(org, pay(months(160_000.0)))
+    await plain.run()
+    assert await plain.kinds(org) == {SPIKE}
+    await plain.load(org, pay({OCTOBER: 101_000.0}))
+    run = await plain.run()
+    assert await plain.insights(org) == []
+    assert run.daily_metrics_result.counts["insights_withdrawn"] == 1
+    assert await plain.told(org) == ["insight.created", "insight.updated"]
+
+
+async def test_a_worse_value_updates_the_insight_in_its_place(plain: Nights, org: str) -> None:
+    await plain.load(org, pay(months(140_000.0)))
+    await plain.run()
+    before = await plain.only(org)
+    await plain.load(org, pay({OCTOBER: 180_000.0}))
+    await plain.run()
+    after = await plain.only(org)
+    assert (after.id, after.revision) == (before.id, before.revision + 1)
+    assert after.data_points["robustScore"] > before.data_points["robustScore"]  # type: ignore[operator]  # numbers
+    assert ("180,000" in after.description, "180,000" in before.description) == (True, False)
+    assert await plain.told(org) == ["insight.created", "insight.updated"]
+
+
+async def test_a_dismissed_insight_stays_dismissed_until_it_is_worse(plain: Nights, org: str) -> None:
+    await plain.load(org, pay(months(140_000.0)))
+    await plain.run()
+    shown = await plain.only(org)
+    await plain.service.analytics.DismissInsight(pb.DismissInsightRequest(insight_id=shown.id), metadata=live.bearer(org))
+    run = await plain.run()
+    assert await plain.insights(org) == []
+    assert run.daily_metrics_result.counts["insights_kept_dismissed"] >= 1
+    await plain.load(org, pay({OCTOBER: 190_000.0}))
+    await plain.run()
+    back = await plain.only(org)
+    assert (back.id, back.HasField("reopen_time"), back.viewed_by_me) == (shown.id, True, False)
+
+
+async def test_a_spike_of_the_month_before_stays_until_it_expires_and_not_a_day_longer(plain: Nights, org: str) -> None:
+    await plain.load(org, pay(months(160_000.0)))
+    await plain.run()
+    spike = await plain.only(org)
+    expiry = spike.expire_time.ToDatetime(UTC)
+    assert datetime(2025, 12, 1, tzinfo=UTC) < expiry < datetime(2025, 12, 31, tzinfo=UTC)
+    async with plain.at(expiry - timedelta(hours=21)):
+        await plain.load(org, pay({OCTOBER + 1: 101_000.0}))
+        await plain.run()
+        assert await plain.only(org) == spike
+    async with plain.at(expiry + timedelta(hours=3)):
+        await plain.run()
+        assert await plain.insights(org) == []
+
+
+async def test_control_a_spike_of_the_month_before_that_is_corrected_while_it_is_looked_for_goes(plain: Nights, org: str) -> None:
+    await plain.load(org, pay(months(160_000.0)))
+    await plain.run()
+    await plain.load(org, pay({OCTOBER: 101_000.0}))
+    async with plain.at(datetime(2025, 12, 2, 3, tzinfo=UTC)):
+        await plain.run()
+        assert await plain.insights(org) == []
+
+
+async def test_without_facts_an_organization_is_skipped_by_name_and_its_old_insights_are_withdrawn(plain: Nights, org: str) -> None:
+    await plain.load(org, staff(3))
+    everything = facts.DeleteFactsRequest(fact_set=facts.FACT_SET_EMPLOYEES, everything=True)
+    await plain.service.facts.DeleteFacts(everything, metadata=live.bearer(org))
+    old = [finding("a"), finding("b", insight_type=InsightType.HIGH_TURNOVER_RISK), finding("c", insight_type=InsightType.CONTRACT_AT_RISK)]
+    await recorded(plain.service.app.db, org, old)
+    assert len(await plain.insights(org)) == 3
+    run = await plain.run()
+    assert await plain.insights(org) == []
+    assert (await plain.came(run))[org] == (ops.JOB_RUN_OUTCOME_SKIPPED, "NO_FACTS")
+    reason = next(each for each in run.organizations.reasons if each.reason == "NO_FACTS")
+    assert (reason.outcome, reason.organizations) == (ops.JOB_RUN_OUTCOME_SKIPPED, run.organizations.skipped)
+
+
+async def test_what_expired_long_ago_is_deleted_where_nothing_is_found_any_more(plain: Nights, org: str) -> None:
+    await plain.load(org, staff(1))
+    await recorded(plain.service.app.db, org, [finding("a", expires_at=NIGHT + timedelta(days=1))])
+    async with plain.at(NIGHT + timedelta(days=170)):
+        await plain.run()
+        assert (await rows_of(plain.cluster, plain.service, org))["insights"] == 1
+    async with plain.at(NIGHT + timedelta(days=190)):
+        await plain.run()
+        assert "insights" not in await rows_of(plain.cluster, plain.service, org)
+
+
+async def test_without_an_active_model_dates_and_pay_are_judged_and_the_rest_is_counted(plain: Nights, org: str) -> None:
+    ends = TODAY + timedelta(days=20)
+    spend = [made_facts.spend(1)]
+    await plain.load(org, staff(30), [contract("c-1", ends, disputes=2, late=3)], pay(months(160_000.0)), spend)
+    before = finding("contract/c-1", insight_type=InsightType.CONTRACT_AT_RISK)
+    await recorded(plain.service.app.db, org, [before, finding("organization", insight_type=InsightType.HIGH_TURNOVER_RISK)])
+    run = await plain.run()
+    # What needs a model is neither found nor taken back.
+    assert await plain.kinds(org) == {SPIKE, "contract_expiring", "contract_at_risk", "high_turnover_risk"}
+    assert run.daily_metrics_result.counts["not_judged_no_active_model"] >= 2
+    (spike,) = [each for each in await plain.insights(org) if each.insight_type == SPIKE]
+    assert (spike.provenance.detector, spike.provenance.model_version) == ("payroll/1", "")
+
+
+async def test_the_values_of_a_night_are_there_once_however_often_it_runs(plain: Nights, org: str) -> None:
+    await plain.load(org, staff(10), pay(months(100_000.0)))
+    for _ in range(2):
+        await plain.run()
+    async with superuser(plain.cluster, plain.service) as connection:
+        found = await connection.fetch("SELECT metric, period FROM organization_metrics WHERE org_id = $1", org)
+    assert [(row["metric"], row["period"]) for row in found] == [("payroll_cost_per_employee", TODAY.replace(day=1))]
