@@ -13,7 +13,7 @@ from analytics.v1.tenant_service_pb2 import Industry
 from server.ctl.demo_organizations import ORGANIZATIONS, DemoOrganization, Story
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _SEED = 20261101
 SMALL, MIDDLE = 47, 14
@@ -49,6 +49,13 @@ def crowd() -> Iterator[DemoOrganization]:
             for _ in range(count or LARGE[model.industry]):
                 number += 1
                 yield _organization(random, model, number, random.randint(least, most))
+
+
+def chosen(organizations: int) -> Sequence[DemoOrganization]:
+    """Return the named organizations, and as many of the crowd as make up the number, of all industries and sizes."""
+    everybody = list(crowd())
+    wanted = min(max(organizations - len(ORGANIZATIONS), 0), len(everybody))
+    return [*ORGANIZATIONS, *(everybody[place * len(everybody) // wanted] for place in range(wanted))]
 
 
 def _organization(random: Random, model: DemoOrganization, number: int, employees: int) -> DemoOrganization:

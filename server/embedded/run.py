@@ -172,6 +172,7 @@ def _write_client_file(run: _Run, address: str) -> str:
 def _load_demo(run: _Run, environment: Environment) -> None:
     arguments = ["server.ctl", "demo", "--key-file", str(run.key.private_file), "--kid", run.key.kid]
     arguments += ["--issuer", run.settings.jwt_issuer, "--audience", run.settings.jwt_audience]
+    arguments += ["--organizations", str(run.settings.demo_organizations)]
     _finish(run, "loading demo data", arguments, environment.variables, None, DEMO_SECONDS)
     run.say("demo tenants, four models, insights and benchmarks are in place")
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from server.ctl.demo_organizations import ORGANIZATIONS
-from tests.ctl.terminal import NORTHWIND, ROOT, Terminal
+from tests.ctl.terminal import DEMO_ORGANIZATIONS, Terminal
 from tests.support import credentials, environment
 from tests.support.live import running
 
@@ -26,14 +25,15 @@ UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 @pytest.fixture(scope="module")
 async def terminal(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Terminal]:
-    """A service with the demo organizations and their first model."""
+    """A service with demo organizations after their first night."""
     folder = tmp_path_factory.mktemp("ctl")
     database = await cluster.create_database()
     async with running(environment.settings(cluster, database), folder) as service:
         made = Terminal(service, folder)
         first = await made.demo()
         assert first.code == 0, first.out + first.err
-        assert "turnover_prediction 1.0.0 is ACTIVE" in first.out
+        assert f"{DEMO_ORGANIZATIONS} organizations loaded" in first.out
+        assert first.out.count(" 1.0.0") == 4
         yield made
     await cluster.drop_database(database)
 
@@ -50,9 +50,18 @@ async def idle(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> As
 
 async def test_a_second_demo_finds_data_and_model_and_does_nothing(terminal: Terminal) -> None:
     second = (await terminal.demo("--json")).answer
-    assert second["trained"] is False
-    assert second["rows_loaded"] == dict.fromkeys((organization.org_id for organization in ORGANIZATIONS), 0)
-    assert second["model"]["state"] == "MODEL_STATE_ACTIVE"
+    assert second["jobs_run"] == []
+    assert set(second["rows_loaded"].values()) == {0}
+    assert len(second["rows_loaded"]) == DEMO_ORGANIZATIONS
+
+
+async def test_the_demo_shows_four_active_models_insights_of_every_category_and_withheld_benchmarks(terminal: Terminal) -> None:
+    models = (await terminal("models", "--state", "active", "--json")).answer["models"]
+    assert len({model["type"] for model in models}) == len(models) == 4
+    insights = (await terminal("insights", "--limit", "0", "--json")).answer["insights"]
+    assert {insight["category"].removeprefix("INSIGHT_CATEGORY_") for insight in insights} == {"HR", "FINANCE", "LEGAL", "OPERATIONS"}
+    cells = (await terminal("benchmarks", "--json")).answer["benchmarks"]
+    assert {cell.get("withheld", "") == "" for cell in cells} == {True, False}
 
 
 async def test_demo_credentials_of_an_unknown_key_are_told(terminal: Terminal) -> None:
