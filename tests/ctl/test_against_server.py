@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ctl.terminal import DEMO_ORGANIZATIONS, Terminal
+from tests.ctl.terminal import DEMO_ORGANIZATIONS, NORTHWIND, ROOT, Terminal
 from tests.support import credentials, environment
 from tests.support.live import running
 

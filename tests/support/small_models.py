@@ -102,7 +102,9 @@ def _classifier(
     return _candidate(kind, schema.to_json(), trained.artifact, trained.card, asdict(trained.metrics), trained.evaluation.to_json())
 
 
-def _candidate(kind: ModelType, schema: Json, content: bytes, card: Json, metrics: Json, evaluation: Json) -> Candidate:
+def _candidate(  # noqa: PLR0913 - what is registered
+    kind: ModelType, schema: Json, content: bytes, card: Json, metrics: Json, evaluation: Json
+) -> Candidate:
     return Candidate(
         type=kind,
         training_cutoff=_CUTOFF,
