@@ -16,6 +16,7 @@ from typing import Annotated, TypeAlias
 import typer
 from analytics.admin.v1.operations_service_pb2 import (
     DailyMetricsJob,
+    JobRun,
     JobRunState,
     ListJobRunsRequest,
     MonthlyBenchmarksJob,
@@ -163,12 +164,15 @@ def _run_jobs(operator: Connection, admin: Connection, wait: float, tell: Tell, 
     ran = []
     for name, request in _JOBS.items():
         if anew or not _ever_completed(operator, name):
-            _run_job(operator, name, request, wait, tell)
+            run = _run_job(operator, name, request, wait, tell)
+            for each in run.weekly_retraining_result.types:
+                if not each.activated:
+                    tell(f"demo: {named(ModelType.DESCRIPTOR, each.model_type)} was not activated: {each.reason}")
             ran.append(name)
     missing = _MODEL_TYPES - len(_active(admin))
     if missing:
-        msg = f"the retraining completed, and yet {missing} of {_MODEL_TYPES} model types have no ACTIVE version"
-        raise CtlFailure(msg, hint="`analyticsctl schedule runs weekly_retraining --json` says why.")
+        msg = f"{missing} of {_MODEL_TYPES} model types have no ACTIVE version"
+        raise CtlFailure(msg, hint="With more organizations (--organizations) there is more to learn from.")
     return ran
 
 
@@ -177,7 +181,7 @@ def _ever_completed(operator: Connection, job: str) -> bool:
     return bool(operator.unary(OperationsServiceStub(operator.channel).ListJobRuns, request).runs)
 
 
-def _run_job(operator: Connection, name: str, request: RunJobRequest, wait: float, tell: Tell) -> None:
+def _run_job(operator: Connection, name: str, request: RunJobRequest, wait: float, tell: Tell) -> JobRun:
     run = begin_run(operator, request, attach=True)
     began, told = time.monotonic(), 0.0
     for run in states(operator, run.id, within=wait):  # noqa: B020 - its first state is replaced by later ones
@@ -189,3 +193,4 @@ def _run_job(operator: Connection, name: str, request: RunJobRequest, wait: floa
         msg = f"{name} failed ({refusal.reason or refusal.code}): {refusal.message}"
         raise CtlFailure(msg, hint=refusal.hint)
     tell(f"demo: {name} done in {time.monotonic() - began:.1f} s")
+    return run
