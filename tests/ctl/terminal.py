@@ -28,7 +28,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 runpy.run_module("server.ctl", run_name="__main__")"""
 
 
-DEMO_ORGANIZATIONS = 40
+DEMO_ORGANIZATIONS = 80
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Terminal:
         return Ended(process.returncode or 0, out.decode(), err.decode())
 
     async def demo(self, *words: str) -> Ended:
-        """Load a tenth of the demo organizations and let their night run."""
+        """Load a fifth of the demo organizations and let their night run."""
         key = self.folder / "key.pem"
         key.write_bytes(credentials.signing_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return await self("demo", "--key-file", str(key), "--kid", credentials.KID, "--organizations", str(DEMO_ORGANIZATIONS), *words)

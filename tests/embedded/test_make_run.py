@@ -38,7 +38,7 @@ class Run:
         self.folder = folder
         ports = {"ANALYTICS_GRPC_PORT": "0", "ANALYTICS_METRICS_PORT": "0", "ANALYTICS_WORKER_METRICS_PORT": "0"}
         # A whole crowd takes a minute of both cores.
-        ports["ANALYTICS_DEMO_ORGANIZATIONS"] = "40"
+        ports["ANALYTICS_DEMO_ORGANIZATIONS"] = "80"
         paths = {"ANALYTICS_DATA_DIR": str(folder), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'generated'}"}
         # SIGINT is ignored here as in a shell that starts it in the background.
         self.process = subprocess.Popen(
