@@ -14,6 +14,7 @@ from server.identity import InsightId
 from server.insights.evidence import store as evidence
 from server.insights.model import InsightType
 from server.insights.record import Recorded, Run, record
+from server.insights.store import take_turn
 from server.insights.withdraw import withdraw
 from server.schedule.marks.mark import mark_done
 from server.wire.insights import encode
@@ -57,13 +58,13 @@ class _Daily:
     async def act(self, org: OrgId) -> Done | Skipped:
         """Deal with one organization."""
         async with self.app.read(org) as tx:
-            now = await evidence.now(tx)
-            known = await evidence.evidence(tx, org, now.date())
+            outline = await evidence.outline(tx, org)
+            known = await evidence.evidence(tx, org, outline.now.date(), outline.known)
         if is_empty(known):
             # What its facts once gave cause to say has gone with them.
             await self._write(org, Night(judged=set(InsightType)), marked=False)
             return Skipped(NO_FACTS)
-        await self._write(org, await asyncio.to_thread(judge, known, self.models, now), marked=True)
+        await self._write(org, await asyncio.to_thread(judge, known, self.models, outline.now), marked=True)
         return Done(marked=True)
 
     async def _write(self, org: OrgId, night: Night, *, marked: bool) -> None:
@@ -72,9 +73,10 @@ class _Daily:
         async with self.app.tx(org) as tx:
             if marked:
                 await mark_done(tx, self.claim, org)
-            recorded = await record(tx, org, night.findings, ids, Run(encode, cause)) if night.findings else Recorded()
+            turn = await take_turn(tx, org)
+            recorded = await record(tx, org, night.findings, ids, Run(encode, cause), turn) if night.findings else Recorded()
             found = {finding.fingerprint for finding in night.findings}
-            withdrawn = await withdraw(tx, org, night.judged, found | night.kept, cause)
+            withdrawn = await withdraw(tx, org, night.judged, found | night.kept, cause, turn)
             if night.contributions:
                 await benchmarks.save_metrics(tx, org, night.contributions)
         self.counts.update({f"insights_{name}": number for name, number in asdict(recorded).items()})
