@@ -21,6 +21,7 @@ from bench.idle import latency, memory
 from bench.insights import insights, large
 from bench.machine import describe
 from bench.measure import Row, Skipped
+from bench.nightly import nightly
 from bench.stack import databases
 from bench.throughput import throughput
 from bench.training import training
@@ -48,6 +49,7 @@ MEASURES: Mapping[str, Measure] = {
     "insights-large": large,
     "benchmarks": benchmarks,
     "training": training,
+    "nightly": nightly,
 }
 BY_NAME_ONLY = frozenset({"insights-large"})
 """What takes too long or too much room to be among all."""

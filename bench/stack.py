@@ -106,8 +106,16 @@ class Process:
     @property
     def resident_bytes(self) -> int:
         """Memory of the process that is in RAM, as Linux counts it."""
+        return self._bytes("VmRSS")
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that it ever had in RAM."""
+        return self._bytes("VmHWM")
+
+    def _bytes(self, name: str) -> int:
         with open(f"/proc/{self.child.pid}/status", encoding="ascii") as lines:  # noqa: PTH123 - no path of ours
-            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     # Parsed JSON of our own making: numbers, texts, lists and objects of them.
     Json = Mapping[str, object]
+
+KEPT = timedelta(days=180)
+"""For how long an expired insight is remembered: as long, a dismissal holds of a subject that is no longer found."""
 
 CONFIDENCE_DECIMALS = 3
 MOST_DEPTH = 16

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from server.identity import InsightId, OrgId
     from server.insights.model import Encode, Finding
     from server.insights.outcome import Change
+    from server.insights.store import Turn
 
 _TOLD: dict[Outcome, type[InsightEvent]] = {
     Outcome.CREATED: InsightCreated,
@@ -51,7 +52,9 @@ class Run:
     cause: Cause
 
 
-async def record(tx: Tx, org: OrgId, findings: Sequence[Finding], ids: Sequence[InsightId], run: Run) -> Recorded:
+async def record(  # noqa: PLR0913 - one organization's findings, and where they are written
+    tx: Tx, org: OrgId, findings: Sequence[Finding], ids: Sequence[InsightId], run: Run, turn: Turn | None = None
+) -> Recorded:
     """Create, update or bring back the insights of an organization that a run found, and tell of it.
 
     A handful of statements, however many findings. Of several findings of one fingerprint the worst counts. To record the
@@ -63,10 +66,13 @@ async def record(tx: Tx, org: OrgId, findings: Sequence[Finding], ids: Sequence[
         findings: what was found; a few thousand at once at most.
         ids: an unused id for each finding, taken by those that are new.
         run: who records.
+        turn: of this transaction; None to take it here.
 
     """
-    now = await store.take_turn(tx, org)
-    await retire(tx, org)
+    turn = turn or await store.take_turn(tx, org)
+    now = turn.now
+    if turn.ripe:
+        await retire(tx, org)
     by_fingerprint = {finding.fingerprint: insight_id for finding, insight_id in zip(findings, ids, strict=True)}
     distinct = worst_of_each(findings)
     current = [finding for finding in distinct if finding.expires_at > now]

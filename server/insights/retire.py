@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from server.insights import store
+from server.insights.model import KEPT
 
 if TYPE_CHECKING:
     from server.db import Tx
     from server.identity import OrgId
-
-KEPT = timedelta(days=180)
-"""For how long an expired insight is remembered: as long, a dismissal holds of a subject that is no longer found."""
 
 MOST_AT_ONCE = 5_000
 

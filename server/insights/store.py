@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import DateTime, Interval, bindparam, text
 
 from server.identity import InsightId
+from server.insights.model import KEPT
 from server.insights.outcome import Outcome, Standing
 
 if TYPE_CHECKING:
@@ -30,7 +31,14 @@ _LOCK = 3
 """First number of the advisory lock of one organization's runs; the second is a hash of its name."""
 
 _MOMENT = DateTime(timezone=True)
-_TAKE_TURN = text("SELECT pg_advisory_xact_lock(:lock, hashtext(:org)), analytics_now() AS now")
+# What is ripe is seen as it was before the wait: what another run cleared meanwhile, nobody finds again.
+_TAKE_TURN = text(
+    """
+    SELECT pg_advisory_xact_lock(:lock, hashtext(:org)), analytics_now() AS now,
+        EXISTS (SELECT FROM insights WHERE org_id = :org AND listed AND expires_at <= (SELECT analytics_now()))
+        OR EXISTS (SELECT FROM insights WHERE org_id = :org AND NOT listed AND expires_at <= (SELECT analytics_now()) - :kept) AS ripe
+    """
+).bindparams(bindparam("kept", type_=Interval))
 
 # Locked in one order, whatever order the findings came in; and no stronger than needed, so that views may be noted meanwhile.
 _STANDING = text(
@@ -143,6 +151,20 @@ _PURGE = text(
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to write insights of an organization until the transaction ends.
+
+    Args:
+        now: when it was given.
+        ripe: whether insights have expired that are still listed, or expired longer than `KEPT` ago.
+
+    """
+
+    now: datetime
+    ripe: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """An insight as its events name it."""
 
@@ -165,11 +187,10 @@ class Dismissed:
     viewed: bool
 
 
-async def take_turn(tx: Tx, org: OrgId) -> datetime:
-    """Wait until no other run of the organization writes insights; returns the present instant."""
-    row = await tx.one(_TAKE_TURN, {"lock": _LOCK, "org": org})
-    now: datetime = row.now
-    return now
+async def take_turn(tx: Tx, org: OrgId) -> Turn:
+    """Wait until no other run of the organization writes insights."""
+    row = await tx.one(_TAKE_TURN, {"lock": _LOCK, "org": org, "kept": KEPT})
+    return Turn(row.now, row.ripe)
 
 
 async def standing(tx: Tx, org: OrgId, fingerprints: Sequence[bytes]) -> Mapping[bytes, Standing]:

@@ -24,6 +24,10 @@ Matrix = npt.NDArray[np.float32]
 Table = dict[str, npt.NDArray[np.float64] | npt.NDArray[np.object_]]
 """A column per feature: float64 with NaN for absent, or for a category text with None for absent."""
 
+Column = Sequence[FeatureValue | None] | npt.NDArray[np.float64] | npt.NDArray[np.object_]
+Columns = Mapping[str, Column]
+"""Clean values by feature; None for absent, in an array of numbers NaN."""
+
 MINIMUM_ROWS = 20
 """A category is learned from at least this many rows; a rarer one would be memorized, and would name its few people."""
 
@@ -42,12 +46,12 @@ class EncoderInvalid(ValueError):
     """The JSON is not an encoder of this schema."""
 
 
-def table(schema: FeatureSchema, columns: Mapping[str, Sequence[FeatureValue | None]]) -> Table:
+def table(schema: FeatureSchema, columns: Columns) -> Table:
     """The schema's columns as arrays.
 
     Args:
         schema: which columns to take, and how to read them.
-        columns: clean values by feature, all of one length; None for absent, and a feature left out is absent throughout.
+        columns: all of one length; a feature left out is absent throughout.
 
     Raises:
         ValueError: the columns have different lengths, there are none, or one is not a feature.
@@ -175,9 +179,7 @@ class Encoder:
         return cls(tuple(_read(feature, data[feature.name]) for feature in schema.features))
 
 
-def _array(
-    feature: FeatureSpec, column: Sequence[FeatureValue | None] | None, rows: int
-) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
+def _array(feature: FeatureSpec, column: Column | None, rows: int) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
     if feature.kind is FeatureKind.CATEGORY:
         texts = np.full(rows, None, dtype=np.object_)
         if column is not None:

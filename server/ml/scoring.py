@@ -19,7 +19,14 @@ from server.ml.encoding import Band, table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
+
+    from server.ml.encoding import Columns, Matrix
+    from server.ml.evaluation import Scores
     from server.ml.features import FeatureValue
+
+    # What each column of the matrix added to one row.
+    Columned = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 SHOWN = 8
 """How many contributions a score carries."""
@@ -67,6 +74,24 @@ class Score:
     contributions: tuple[Contribution, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Many rows that were scored together; what moved a row is worked out for those that are asked for.
+
+    Args:
+        probabilities: calibrated, (n,).
+
+    """
+
+    probabilities: Scores
+    _scorer: Scorer
+    _matrix: Matrix
+
+    def moved(self, rows: npt.NDArray[np.intp]) -> Sequence[Sequence[tuple[str, float]]]:
+        """Return the strongest contributions of the given rows as in `Score`, feature and value; about a tenth of a millisecond a row."""
+        return self._scorer.moved(self._matrix[rows])
+
+
 class Scorer:
     """A loaded model version."""
 
@@ -111,7 +136,7 @@ class Scorer:
         probabilities = self._calibration.apply(self._classifier.margins(matrix)).tolist()
         contributions = self._classifier.contributions(matrix)[:, :-1]
         return [
-            Score(probability, max(probability, 1 - probability), self._strongest(values, features))
+            Score(probability, max(probability, 1 - probability), self._explained(values, features))
             for probability, values, features in zip(probabilities, contributions, rows, strict=True)
         ]
 
@@ -128,16 +153,33 @@ class Scorer:
         margin = float(self._classifier.margins(matrix)[0])
         return Explanation(margin, float(contributions[-1]), dict(zip(self.schema.names, values, strict=True)))
 
-    def probabilities(self, columns: Mapping[str, Sequence[FeatureValue | None]]) -> list[float]:
+    def probabilities(self, columns: Columns) -> list[float]:
         """Calibrated probabilities of many rows given as clean columns, without explanations.
 
         Raises:
             ValueError: the columns have different lengths, or one is not a feature.
 
         """
-        matrix = self._encoder.transform(table(self.schema, columns))
-        probabilities: list[float] = self._calibration.apply(self._classifier.margins(matrix)).tolist()
+        probabilities: list[float] = self.batch(columns).probabilities.tolist()
         return probabilities
+
+    def batch(self, columns: Columns) -> Batch:
+        """Score many rows given as clean columns, of which a few are to be explained.
+
+        Raises:
+            ValueError: the columns have different lengths, or one is not a feature.
+
+        """
+        matrix = self._encoder.transform(table(self.schema, columns))
+        return Batch(self._calibration.apply(self._classifier.margins(matrix)), self, matrix)
+
+    def moved(self, matrix: Matrix) -> Sequence[Sequence[tuple[str, float]]]:
+        """Return what moved encoded rows, the strongest first, at most `SHOWN` of each and never 0."""
+        if not len(matrix):
+            return []
+        names = self.schema.names
+        contributions = self._classifier.contributions(matrix)[:, :-1]
+        return [[(names[position], value) for position, value in self._strongest(values)] for values in contributions]
 
     def _columns(self, rows: Sequence[Mapping[str, FeatureValue]]) -> dict[str, list[FeatureValue | None]]:
         unknown = set().union(*rows) - set(self.schema.names)
@@ -146,14 +188,15 @@ class Scorer:
             raise ValueError(msg)
         return {name: [features.get(name) for features in rows] for name in self.schema.names}
 
-    def _strongest(
-        self, columns: np.ndarray[tuple[int], np.dtype[np.float64]], features: Mapping[str, FeatureValue]
-    ) -> tuple[Contribution, ...]:
-        values = self._per_feature(columns)
-        ordered = sorted(enumerate(values), key=lambda item: (-abs(item[1]), item[0]))[:SHOWN]
-        return tuple(self._contribution(position, value, features) for position, value in ordered if value != 0)
+    def _explained(self, columns: Columned, features: Mapping[str, FeatureValue]) -> tuple[Contribution, ...]:
+        return tuple(self._contribution(position, value, features) for position, value in self._strongest(columns))
 
-    def _per_feature(self, columns: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[float]:
+    def _strongest(self, columns: Columned) -> list[tuple[int, float]]:
+        """Positions of the features that moved a row most, with what they added."""
+        ordered = sorted(enumerate(self._per_feature(columns)), key=lambda item: (-abs(item[1]), item[0]))[:SHOWN]
+        return [(position, value) for position, value in ordered if value != 0]
+
+    def _per_feature(self, columns: Columned) -> list[float]:
         sums: list[float] = np.bincount(self._origin, weights=columns, minlength=len(self.schema.names)).tolist()
         return sums
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,16 @@ from analytics.v1 import contracts_pb2, employees_pb2, payroll_pb2, performance_
 from analytics.v1 import fact_service_pb2 as pb
 from google.type.date_pb2 import Date
 
+from server.facts.model import FactSet
 from server.identity import OrgId
 from server.insights.evidence import store
 from server.insights.evidence.model import EPOCH_ORDINAL, EndedContracts, Scores
-from tests.support import live
+from tests.support import live, made_facts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from server.insights.evidence.model import Evidence
+    from server.insights.evidence.model import Evidence, Outline
     from tests.support.live import Service
 
 TODAY = date(2026, 11, 21)
@@ -47,6 +49,23 @@ async def test_an_organization_without_facts_has_empty_evidence(shared: Service,
     assert (found.ended, found.scores) == (EndedContracts(0, 0), Scores(0, None))
 
 
+async def test_the_outline_tells_of_which_kinds_there_are_facts_and_the_others_need_not_be_read(shared: Service, org: str) -> None:
+    async def look() -> Outline:
+        async with shared.app.read(OrgId(org)) as tx:
+            return await store.outline(tx, OrgId(org))
+
+    assert not (await look()).known
+    for fact_set in FactSet:
+        before = (await look()).known
+        await load(shared, org, made_facts.batch(made_facts.made(fact_set, 2)))
+        assert {*(await look()).known} == {*before, fact_set}
+        everything = await read(shared, org)
+        async with shared.app.read(OrgId(org)) as tx:
+            outlined = await store.evidence(tx, OrgId(org), TODAY, (await look()).known)
+        assert (list(outlined.workforce.keys), outlined.workforce.exits) == (list(everything.workforce.keys), everything.workforce.exits)
+        assert replace(outlined, workforce=everything.workforce) == everything
+
+
 async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: Service, org: str) -> None:
     def state(key: str, day: Date, income: float) -> employees_pb2.Employee:
         known = employees_pb2.EmployeeAttributes(department="Sales", monthly_income=income)
@@ -65,7 +84,8 @@ async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: 
     found = (await read(shared, org)).workforce
     assert list(found.keys) == ["a", "b"]
     assert list(found.attributes["monthly_income"]) == [4.0, 2.0]
-    assert list(found.attributes["job_level"]) == [None, None]
+    assert list(found.attributes["department"]) == ["Sales", "Sales"]
+    assert [str(level) for level in found.attributes["job_level"]] == ["nan", "nan"]
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.first_seen] == [date(2026, 9, 30)] * 2
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.last_seen] == [date(2026, 9, 30), date(2026, 10, 31)]
     assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 10, 5), None]

@@ -21,11 +21,11 @@ from server.errors import AnalyticsError
 from server.identity import InsightId, OrgId, RequestId, UserId
 from server.insights import outcome, store
 from server.insights.dismiss import dismiss_insight
-from server.insights.model import InsightType
+from server.insights.model import KEPT, InsightType
 from server.insights.reading import store as reading
 from server.insights.reading.store import Wanted
 from server.insights.record import Recorded, record
-from server.insights.retire import KEPT, retire
+from server.insights.retire import retire
 from server.insights.view import mark_viewed
 from server.insights.withdraw import withdraw
 from tests.support import environment

@@ -15,9 +15,10 @@ from server.db.statements import ready_made
 from server.db.tenant import TENANT
 from server.identity import OrgId, UserId
 from server.insights import store
+from server.insights.model import KEPT
 from server.insights.reading import store as reading
 from server.insights.reading.store import Wanted, _page
-from server.insights.retire import KEPT, retire
+from server.insights.retire import retire
 from tests.support.insights import finding, in_days, recorded
 from tests.support.leftovers import superuser
 

@@ -69,12 +69,12 @@ class _Daily:
         """Read, judge and write; None when facts were erased in between and nothing was written."""
         async with self.app.read(org) as tx:
             erasures = await evidence.erasures(tx, org)
-            now = await evidence.now(tx)
-            known = await evidence.evidence(tx, org, now.date())
+            outline = await evidence.outline(tx, org)
+            known = await evidence.evidence(tx, org, outline.now.date(), outline.known)
         if is_empty(known):
             # What its facts once gave cause to say has gone with them.
             return Skipped(NO_FACTS) if await self._write(org, Night(judged=set(InsightType)), erasures, marked=False) else None
-        night = await asyncio.to_thread(judge, known, self.models, now)
+        night = await asyncio.to_thread(judge, known, self.models, outline.now)
         return Done(marked=True) if await self._write(org, night, erasures, marked=True) else None
 
     async def _write(self, org: OrgId, night: Night, erasures: int, *, marked: bool) -> bool:
@@ -83,19 +83,19 @@ class _Daily:
         ids = [InsightId(uuid4()) for _ in night.findings]
         async with self.app.tx(org) as tx:
             # Erasures take the same turn, so that none comes between the count and the commit.
-            await take_turn(tx, org)
+            turn = await take_turn(tx, org)
             if await evidence.erasures(tx, org) != erasures:
                 return False
             if marked:
                 await mark_done(tx, self.claim, org)
             recorded = Recorded()
             if night.findings:
-                recorded = await record(tx, org, night.findings, ids, Run(encode, cause))
-            else:
+                recorded = await record(tx, org, night.findings, ids, Run(encode, cause), turn)
+            elif turn.ripe:
                 # What expired long ago goes also where there is nothing to say any more.
                 await retire(tx, org)
             found = {finding.fingerprint for finding in night.findings}
-            withdrawn = await withdraw(tx, org, night.judged, found | night.kept, cause)
+            withdrawn = await withdraw(tx, org, night.judged, found | night.kept, cause, turn)
             await benchmarks.forget_other_metrics(tx, org, [each.metric for each in night.contributions])
             if night.contributions:
                 await benchmarks.save_metrics(tx, org, night.contributions)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from server.insights.detect import contracts, payroll, performance, turnover
-from server.insights.detect.inputs import TurnoverFigures
+from server.insights.detect.inputs import FlaggedEmployee, TurnoverFigures
 from server.insights.detect.outcome import month_number
 from server.insights.evidence.model import EPOCH_ORDINAL
 from server.insights.figures import agreements, money, staff
@@ -93,16 +95,17 @@ def _judge_staff(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, 
         return
     workforce = evidence.workforce
     places = staff.present(workforce)
-    flagged = [] if len(places) < turnover.FEWEST_EMPLOYEES else risks.flagged_employees(ready.model, workforce, places, FLAGGED_FROM)
-    pay = [value for place, _ in flagged if isinstance(value := workforce.attributes["monthly_income"][place], int | float)]
+    leaving, flagged = places[:0], list[FlaggedEmployee]()
+    if len(places) >= turnover.FEWEST_EMPLOYEES:
+        leaving, flagged = risks.flagged_employees(ready.model, workforce, places, FLAGGED_FROM)
     figures = TurnoverFigures(
         headcount=len(places),
         threshold=FLAGGED_FROM,
-        flagged=tuple(employee for _, employee in flagged),
+        flagged=tuple(flagged),
         rate=rate,
         model=ready.used,
-        facts_as_of=date.fromordinal(max(workforce.last_seen) + EPOCH_ORDINAL),
-        monthly_pay=sum(pay) / len(pay) if pay else None,
+        facts_as_of=date.fromordinal(int(np.max(workforce.last_seen)) + EPOCH_ORDINAL),
+        monthly_pay=staff.mean_pay(workforce, leaving),
         currency=main_currency([row.currency for row in evidence.payroll]),
     )
     night.take(turnover.detect(figures, now), InsightType.HIGH_TURNOVER_RISK)

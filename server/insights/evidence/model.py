@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import date
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import date, datetime
 
-    from server.facts.model import AttributeValue
+    import numpy as np
+    import numpy.typing as npt
+
+    from server.facts.model import AttributeValue, FactSet
+
+    Days: TypeAlias = Sequence[int] | npt.NDArray[np.int32]
+    # Numbers come as an array with NaN for absent ones, which nobody has to look at one by one; True is 1.
+    Column: TypeAlias = Sequence[AttributeValue | None] | npt.NDArray[np.float64] | npt.NDArray[np.object_]
 
 EPOCH_ORDINAL = 719_163
 """`date.toordinal()` of 1970-01-01: days of evidence are counted from there, because numbers come over the wire faster than dates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The time that a night is judged at, and of which kinds an organization has facts."""
+
+    now: datetime
+    known: Collection[FactSet]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +39,16 @@ class Workforce:
         first_seen: day (since 1970) of the first known state.
         last_seen: day of the latest known state.
         left: day of the latest exit that is not in the future; None where there is none.
-        attributes: at the latest state, by name; None where absent.
+        attributes: at the latest state, by name; None or NaN where absent.
         exits: day of every exit up to the day of the run, also of people of whom no state is known.
 
     """
 
     keys: Sequence[str]
-    first_seen: Sequence[int]
-    last_seen: Sequence[int]
+    first_seen: Days
+    last_seen: Days
     left: Sequence[int | None]
-    attributes: Mapping[str, Sequence[AttributeValue | None]]
+    attributes: Mapping[str, Column]
     exits: Sequence[int]
 
 

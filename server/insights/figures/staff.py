@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from server.insights.evidence.model import Workforce
 
     Days = npt.NDArray[np.int64]
+    Places = npt.NDArray[np.intp]
 
 VANISHED_DAYS = 92
 """Somebody whose latest state is older than the newest one by more is no longer here, though no exit was told: states come by the
@@ -30,12 +31,12 @@ _DAYS_PER_YEAR = 365.25
 _ONE_DAY = timedelta(days=1)
 
 
-def present(workforce: Workforce) -> Sequence[int]:
+def present(workforce: Workforce) -> Places:
     """Return the positions of those who work here now."""
     if not workforce.keys:
-        return []
-    seen, ended = np.array(workforce.last_seen, np.int64), _ended(workforce)
-    return [int(place) for place in np.flatnonzero((ended == _NEVER) & (seen >= seen.max() - VANISHED_DAYS))]
+        return np.array([], np.intp)
+    seen = np.array(workforce.last_seen, np.int64)
+    return np.flatnonzero((_ended(workforce) == _NEVER) & (seen >= seen.max() - VANISHED_DAYS))
 
 
 def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | None]:
@@ -47,7 +48,7 @@ def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | N
         return []
     began, ended, exits = _began(workforce), _ended(workforce), np.array(workforce.exits, np.int64)
     newest = month_number(today)
-    known_from = min(workforce.first_seen)
+    known_from = int(np.min(workforce.first_seen))
     months: list[HeadcountMonth | None] = []
     for month in range(newest - WINDOW, newest):
         first, last = _day(start_of_month(month)), _day(start_of_month(month + 1) - _ONE_DAY)
@@ -67,13 +68,20 @@ def mean_headcount(months: Sequence[HeadcountMonth | None]) -> float | None:
 
 def newest_day(workforce: Workforce) -> int | None:
     """Return the newest day of any state."""
-    return max(workforce.last_seen) if workforce.keys else None
+    return int(np.max(workforce.last_seen)) if workforce.keys else None
+
+
+def mean_pay(workforce: Workforce, places: Places) -> float | None:
+    """Return the mean monthly pay of those at `places` whose pay is known; None when nobody's is."""
+    pay = np.asarray(workforce.attributes["monthly_income"], np.float64)[places]
+    known = pay[~np.isnan(pay)]
+    return float(known.mean()) if known.size else None
 
 
 def _began(workforce: Workforce) -> Days:
     """When each began: at the first state, or as long before the latest as its years say."""
     seen = np.array(workforce.last_seen, np.int64)
-    years = np.array([value if value is not None else 0.0 for value in workforce.attributes["years_at_company"]], np.float64)
+    years = np.nan_to_num(np.array(workforce.attributes["years_at_company"], np.float64))
     return np.minimum(np.array(workforce.first_seen, np.int64), seen - (years * _DAYS_PER_YEAR).astype(np.int64))
 
 
