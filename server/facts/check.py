@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from server.facts.model import Contract, ContractStatus, EmployeeExit, PayrollEntry, PerformanceReview, SpendEntry
+from server.facts.model import Contract, ContractStatus, Employee, EmployeeExit, PayrollEntry, PerformanceReview, SpendEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,6 @@ KNOWN = CURRENCIES | WITHDRAWN_CURRENCIES
 EXIT_AHEAD = timedelta(days=366)
 PAYROLL_AHEAD = timedelta(days=366)
 PLAN_AHEAD = timedelta(days=5 * 366)
-REVIEW_AHEAD = timedelta(days=31)
 TIME_ZONES = timedelta(days=1)
 """How far the caller's day may be ahead of ours."""
 
@@ -52,17 +51,19 @@ def problems(row: Fact, today: date) -> Iterator[tuple[str, str]]:
         yield "exit_date", "lies more than a year ahead"
     elif isinstance(row, PayrollEntry) and row.period > today + PAYROLL_AHEAD:
         yield "period", "lies more than a year ahead"
+    elif isinstance(row, Employee) and row.as_of > today + TIME_ZONES:
+        yield "as_of", "lies ahead; send the state when that day has come, or give the day from which it is known"
     elif isinstance(row, PerformanceReview):
         yield from _review_problems(row, today)
     elif isinstance(row, SpendEntry):
         yield from _spend_problems(row, today)
     elif isinstance(row, Contract):
-        yield from _contract_problems(row)
+        yield from _contract_problems(row, today)
 
 
 def _review_problems(row: PerformanceReview, today: date) -> Iterator[tuple[str, str]]:
-    if row.review_date > today + REVIEW_AHEAD:
-        yield "review_date", "lies more than a month ahead"
+    if row.review_date > today + TIME_ZONES:
+        yield "review_date", "lies ahead; send the review when its day has come"
     for name, value in (("score", row.score), ("target", row.target)):
         if row.scale_max is not None and value is not None and value > row.scale_max:
             yield name, "is above scale_max"
@@ -77,12 +78,16 @@ def _spend_problems(row: SpendEntry, today: date) -> Iterator[tuple[str, str]]:
         yield "amount", "is spent in a month that has not begun; a future month carries a budget only"
 
 
-def _contract_problems(row: Contract) -> Iterator[tuple[str, str]]:
+def _contract_problems(row: Contract, today: date) -> Iterator[tuple[str, str]]:
     if row.end_date is not None and row.end_date < row.start_date:
         yield "end_date", "lies before start_date"
     if row.outcome_date is not None and row.outcome_date < row.start_date:
         yield "outcome_date", "lies before start_date"
     if row.outcome_date is not None and row.outcome is None:
         yield "outcome_date", "is given without an outcome"
+    if row.outcome_date is not None and row.outcome_date > today + TIME_ZONES:
+        yield "outcome_date", "lies ahead; leave outcome and outcome_date out until it has come about"
+    if row.outcome is not None and row.start_date > today + TIME_ZONES:
+        yield "start_date", "lies ahead, and a contract that has not begun has no outcome; leave outcome out until it has"
     if row.outcome is not None and row.status is ContractStatus.DRAFT:
         yield "outcome", "belongs to a contract that was in force; the status is DRAFT"

@@ -116,6 +116,7 @@ CSIS_DAY = day(5009, 3, 5)
 # Kind of batch, path, bad value, field that is named when it is another.
 BAD: tuple[tuple[str, str, object] | tuple[str, str, object, str], ...] = (
     *(("employee_exits", "exit_date", value) for value in (NOT_A_DAY, LONG_AGO, CSIS_DAY, FAR, Date(year=2025, month=6), None)),
+    *(("employees", "as_of", value) for value in (NOT_A_DAY, FAR, None)),
     ("employee_exits", "kind", 9),
     ("employee_exits", "employee_key", ""),
     *(("payroll_entries", "period", value) for value in (day(2025, 13, 1), day(2025, 0, 1), LONG_AGO, CSIS_DAY, FAR, None)),
@@ -127,7 +128,7 @@ BAD: tuple[tuple[str, str, object] | tuple[str, str, object, str], ...] = (
     ("payroll_entries", "cost_centre", "4711\n"),
     *(("contracts", "start_date", value) for value in (NOT_A_DAY, CSIS_DAY, None)),
     *(("contracts", "end_date", value) for value in (day(2022, 12, 31), NOT_A_DAY, Date())),
-    *(("contracts", "outcome_date", value) for value in (day(2022, 12, 31), CSIS_DAY)),
+    *(("contracts", "outcome_date", value) for value in (day(2022, 12, 31), CSIS_DAY, FAR)),
     ("contracts", "outcome", 0, "outcome_date"),
     ("contracts", "outcome", 9),
     ("contracts", "status", contracts_pb2.CONTRACT_STATUS_DRAFT, "outcome"),

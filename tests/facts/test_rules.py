@@ -210,6 +210,32 @@ def test_what_lies_too_far_ahead_is_refused_and_one_day_of_time_zones_is_not() -
     assert wrong(read(entry)) == ["period"]
 
 
+def _on(message: Message, field: str, found: date) -> Fact:
+    getattr(message, field).CopyFrom(Date(year=found.year, month=found.month, day=found.day))
+    return read(message)
+
+
+@pytest.mark.parametrize(
+    ("member", "field"),
+    [("employees", "as_of"), ("performance_reviews", "review_date"), ("contracts", "outcome_date"), ("contracts", "start_date")],
+)
+def test_what_models_learn_from_is_not_dated_later_than_tomorrow(member: str, field: str) -> None:
+    message = made(member, 1)[0]
+    if field == "start_date":
+        message.ClearField("end_date")
+        message.ClearField("outcome_date")
+    assert wrong(_on(message, field, TODAY + timedelta(days=1))) == []
+    assert wrong(_on(message, field, TODAY + timedelta(days=2))) == [field]
+    assert wrong(_on(message, field, date(2099, 12, 31))) == [field]
+
+
+def test_a_contract_without_an_outcome_may_begin_later() -> None:
+    message = cast("contracts_pb2.Contract", made("contracts", 1)[0])
+    for field in ("end_date", "outcome", "outcome_date"):
+        message.ClearField(field)
+    assert wrong(_on(message, "start_date", TODAY + timedelta(days=400))) == []
+
+
 def test_a_currency_of_the_years_since_2010_is_known_and_an_invented_one_is_not() -> None:
     assert not CURRENCIES & WITHDRAWN_CURRENCIES
     for code in ("EUR", "HRK", "BGN"):

@@ -18,6 +18,7 @@ from server.training import store
 from tests.support import live, rows, runs, trained
 from tests.support.leftovers import superuser
 from tests.support.loading import load
+from tests.support.made_facts import made
 from tests.support.working import working
 from workers.strategies import classifying
 
@@ -81,6 +82,42 @@ async def test_erased_employees_are_not_pooled(idle: Service) -> None:
     erase = fact_service_pb2.DeleteFactsRequest(fact_set=fact_service_pb2.FACT_SET_EMPLOYEES, employee_key="e-3")
     await idle.facts.DeleteFacts(erase, metadata=who)
     assert len(await _pooled(idle)) == 4
+
+
+DATED = {
+    "employees": ("employee_key = 'e-3'", "as_of", store.pooled_turnover_rows),
+    "contracts": ("contract_key = 'c-3'", "start_date", store.pooled_contract_rows),
+    "performance_reviews": ("employee_key = 'e-3'", "review_date", store.pooled_review_rows),
+}
+
+
+@pytest.mark.parametrize("table", DATED)
+async def test_a_stored_row_from_the_future_is_not_pooled_and_moves_nobodys_cutoff(cluster: Cluster, idle: Service, table: str) -> None:
+    one, column, pooled = DATED[table]
+    for org in ("acme", "blue"):
+        assert (await load(idle, live.bearer(org), made(table, 4))).inserted == 4
+    moved = f"UPDATE {table} SET {column} = (SELECT analytics_now()::date) + $1::int WHERE org_id = 'blue' AND {one}"  # noqa: S608 - as above
+    cutoffs = {}
+    for days in (0, 1, 20_000):
+        async with superuser(cluster, idle) as connection:
+            assert await connection.execute(moved, days) == "UPDATE 1"
+        async with idle.app.db.platform(DbRole.TRAINER) as tx:
+            found = await pooled(tx)
+            today = (await tx.one(text("SELECT analytics_now()::date"))).analytics_now
+        assert found.cutoff is not None
+        cutoffs[days] = (len(found), found.cutoff < today)
+    # The control: from today, the row is the newest one.
+    assert cutoffs == {0: (8, False), 1: (7, True), 20_000: (7, True)}
+
+
+async def test_an_employees_state_from_the_future_does_not_hide_the_one_before_it(cluster: Cluster, idle: Service) -> None:
+    older, newer = rows.employee(1), rows.employee(1)
+    older.as_of.year, newer.as_of.year = 2024, 2025
+    await load(idle, live.bearer("acme"), [older, newer])
+    async with superuser(cluster, idle) as connection:
+        await connection.execute("UPDATE employees SET as_of = '2099-12-31' WHERE as_of = (SELECT max(as_of) FROM employees)")
+    pooled = await _pooled(idle)
+    assert [each.year for each in pooled.dates] == [2024]
 
 
 async def test_the_same_rows_in_another_order_pool_in_the_same_order(idle: Service) -> None:

@@ -275,7 +275,7 @@ class Contract(_message.Message):
     """
     @_builtins.property
     def start_date(self) -> _date_pb2.Date:
-        """First day."""
+        """First day; with an outcome not later than tomorrow, for what has not begun has none."""
 
     @_builtins.property
     def end_date(self) -> _date_pb2.Date:
@@ -283,7 +283,7 @@ class Contract(_message.Message):
 
     @_builtins.property
     def outcome_date(self) -> _date_pb2.Date:
-        """When the outcome came about; absent when not known."""
+        """When the outcome came about, not later than tomorrow and not before the first day; absent when not known."""
 
     @_builtins.property
     def attributes(self) -> Global___ContractAttributes:

@@ -281,7 +281,9 @@ class Employee(_message.Message):
     """
     @_builtins.property
     def as_of(self) -> _date_pb2.Date:
-        """Date of the state, normally the end of a month; 1950-01-01 to 2100-12-31, a real calendar date."""
+        """Date of the state, normally the end of a month; a real calendar date from 1950-01-01 to today, or to tomorrow where
+        that has begun somewhere. A later one is refused.
+        """
 
     @_builtins.property
     def attributes(self) -> Global___EmployeeAttributes:

@@ -127,7 +127,7 @@ class PerformanceReview(_message.Message):
     """The highest result the scale allows; absent for an open scale."""
     @_builtins.property
     def review_date(self) -> _date_pb2.Date:
-        """Day of the review, at most 31 days ahead of today."""
+        """Day of the review, from 1950-01-01 to today, or to tomorrow where that has begun somewhere. A later one is refused."""
 
     @_builtins.property
     def work(self) -> Global___WorkMeasures:

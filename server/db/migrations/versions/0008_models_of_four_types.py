@@ -1,7 +1,8 @@
 """Models of four types: what role `trainer` sees of turnover, contracts, reviews and spend, and the evidence of a version.
 
 Each view runs with its owner's rights, so the trainer needs none on the tables. It shows neither organization nor subject, and
-reads consent in the same query. `held_out` is a fifth of the subjects, by a hash that stays: no version is trained on them, so
+reads consent in the same query. It leaves out what is dated after today: the newest date of the pooled rows is the training
+cut-off of everybody's models, and no organization may move it ahead. `held_out` is a fifth of the subjects, by a hash that stays: no version is trained on them, so
 that any two versions can be judged by them.
 """
 
@@ -23,6 +24,8 @@ _CONTRACT = """contract_type, category, pricing, payment_method, monthly_value, 
     disputes, late_payments, auto_renew, competed, support_included"""
 _WORK = """standard_minutes, work_in_progress, overtime_minutes, incentive, idle_minutes, people, idle_people, changes"""
 _CONSENT = "coalesce((SELECT s.pooled_training FROM tenant_switches s WHERE s.org_id = {}.org_id), true)"
+# In a subquery it is asked once; the function is volatile.
+_TODAY = "(SELECT analytics_now()::date)"
 _VIEWS = ("pooled_turnover_rows", "pooled_contract_rows", "pooled_review_rows", "pooled_spend_rows")
 
 
@@ -94,12 +97,14 @@ def _turnover() -> str:
                 ) AS outcome
                 FROM employees e LEFT JOIN (
                     SELECT x.org_id, least(
-                        greatest(max(x.exit_date), (SELECT max(n.as_of) FROM employees n WHERE n.org_id = x.org_id)),
-                        analytics_now()::date
+                        greatest(
+                            max(x.exit_date), (SELECT max(n.as_of) FROM employees n WHERE n.org_id = x.org_id AND n.as_of <= {_TODAY})
+                        ),
+                        {_TODAY}
                     ) AS until
                     FROM employee_exits x GROUP BY x.org_id
                 ) reach ON reach.org_id = e.org_id
-                WHERE {_CONSENT.format("e")}
+                WHERE e.as_of <= {_TODAY} AND {_CONSENT.format("e")}
             ) judged
             WHERE outcome IS NOT NULL
             ORDER BY org_id, employee_key, as_of DESC
@@ -121,7 +126,7 @@ def _contracts() -> str:
                    coalesce(c.tenure_months, {_months(first, "c.start_date")}) AS tenure_months,
                    {", ".join(f"c.{name.strip()}" for name in _CONTRACT.split(","))}
             FROM contracts c
-            WHERE c.outcome IS NOT NULL AND {_CONSENT.format("c")}
+            WHERE c.outcome IS NOT NULL AND c.start_date <= {_TODAY} AND {_CONSENT.format("c")}
         ) known
         """  # noqa: S608 - a fixed list
 
@@ -147,7 +152,7 @@ def _reviews() -> str:
                        lag(p.score) OVER earlier AS before_score, lag(p.target) OVER earlier AS before_target,
                        lag(p.review_date) OVER earlier AS before_date, row_number() OVER earlier - 1 AS earlier_reviews
                 FROM performance_reviews p
-                WHERE {_CONSENT.format("p")}
+                WHERE p.review_date <= {_TODAY} AND {_CONSENT.format("p")}
                 WINDOW earlier AS (PARTITION BY p.org_id, p.employee_key ORDER BY p.review_date)
             ) r
             LEFT JOIN LATERAL (
@@ -170,7 +175,7 @@ def _spend() -> str:
         SELECT dense_rank() OVER (ORDER BY md5(org_id)) AS contributor,
                dense_rank() OVER (ORDER BY md5(org_id || ':' || unit || ':' || coalesce(category, '')), org_id, unit, category) AS series,
                category, period AS as_of,
-               CASE WHEN period < date_trunc('month', analytics_now()) THEN amount END AS amount, budget
+               CASE WHEN period < (SELECT date_trunc('month', analytics_now())) THEN amount END AS amount, budget
         FROM (
             SELECT org_id, unit, category, period, amount::double precision AS amount, budget::double precision AS budget
             FROM (
