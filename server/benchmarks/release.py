@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from itertools import chain
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,9 +59,27 @@ def decide(
     for metric in metrics:
         for sheet, main in _sheets_of(metric.name, sheets, earlier, skipped, rules):
             held = _elsewhere(sheet, earlier)
-            made.append(_sheet(sheet, sheets.get(sheet, {}), earlier.sheets.get(sheet, ()), held, salt, rules, skipped, main=main))
+            rows_of = outweighed(sheets.get(sheet, {}), rules)
+            skipped["dominating"] += len(sheets.get(sheet, {})) - len(rows_of)
+            made.append(_sheet(sheet, rows_of, earlier.sheets.get(sheet, ()), held, salt, rules, skipped, main=main))
     counted = sum(len(members) for sheet in made for members in sheet.members.values())
-    return Release(made, skipped, counted)
+    return Release(made, +skipped, counted)
+
+
+def outweighed(rows: Mapping[bytes, Contribution], rules: Rules) -> Mapping[bytes, Contribution]:
+    """Leave out who has more of the weight of all than one may, the heaviest first, as long as enough others stay for a cell.
+
+    No cell that such an organization is in could be shown, the whole included: one contract that is entered with too many zeros
+    would take the figures from everybody. Who is left out has left, as far as earlier releases go, and is covered like others who do.
+    """
+    ranked = sorted(rows.values(), key=lambda row: (-row.weight, row.tag))
+    totals = list(accumulate(row.weight for row in reversed(ranked)))[::-1]
+    heavy = 0
+    while heavy < len(ranked) and ranked[heavy].weight > rules.largest_share * totals[heavy]:
+        heavy += 1
+    if len(ranked) - heavy < rules.organizations:
+        return rows
+    return {row.tag: row for row in ranked[heavy:]}
 
 
 def place_of(cell: Cell) -> Place:
