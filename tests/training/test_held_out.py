@@ -170,7 +170,15 @@ def test_of_very_many_series_each_so_manieth_judges_both_versions(monkeypatch: p
     judged = own.judge(trained, trained, None)
     assert judged.rows == 4 * 3 * 12
     assert judged.active == judged.candidate
-    assert judged.rule.startswith("amounts of the newest 3 months of 4 series, on which the candidate was not trained")
+    assert judged.rule == "amounts of the newest 3 months of 4 series, on which the candidate was not trained"
+
+
+def test_the_evidence_speaks_of_an_active_version_only_where_there_is_one() -> None:
+    own = monthly()
+    trained = artifact(own.train(silent))
+    rules = [own.judge(trained, active, cutoff).rule for active, cutoff in ((None, None), (trained, own.cutoff), (trained, own.newest))]
+    alone = "amounts of the newest 3 months, on which the candidate was not trained"
+    assert rules == [alone, f"{alone}, nor the active version", f"{alone}; the active version has seen some of them"]
 
 
 def test_series_that_end_before_the_held_out_months_judge_nothing() -> None:

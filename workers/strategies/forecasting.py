@@ -90,17 +90,22 @@ class Forecasting:
             ours = evaluate(forecaster, panel, self._from)
         except ValueError as error:
             raise TrainingDataInsufficient(str(error)) from error
-        seen = active_cutoff is not None and _number(active_cutoff) >= self._from
         drawn = f" of {len(panel.series):,} series" if len(panel.series) < len(whole) else ""
         rule = f"amounts of the newest {HELD_OUT_MONTHS} months{drawn}, on which the candidate was not trained"
         return Judged(
-            rule=f"{rule}; the active version has seen some of them" if seen else f"{rule}, nor the active version",
+            rule=rule + self._of_the_active(active_cutoff),
             rows=ours.points,
             measure="mase_median",
             candidate=ours.mase_median,
             baseline=ours.naive_mase_median,
             active=None if active is None else self._loss(active, panel),
         )
+
+    def _of_the_active(self, cutoff: date | None) -> str:
+        """Say what the active version has seen of the held-out months; nothing where there is none."""
+        if cutoff is None:
+            return ""
+        return "; the active version has seen some of them" if _number(cutoff) >= self._from else ", nor the active version"
 
     def _loss(self, artifact: Artifact, panel: Panel) -> float | None:
         try:
