@@ -2,8 +2,8 @@
 
 Each view runs with its owner's rights, so the trainer needs none on the tables. It shows neither organization nor subject, and
 reads consent in the same query. It leaves out what is dated after today: the newest date of the pooled rows is the training
-cut-off of everybody's models, and no organization may move it ahead. `held_out` is a fifth of the subjects, by a hash that stays: no version is trained on them, so
-that any two versions can be judged by them.
+cut-off of everybody's models, and no organization may move it ahead. `held_out` is a fifth of the subjects, by a hash that
+stays: no version is trained on them, so that any two versions can be judged by them.
 """
 
 from __future__ import annotations
