@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from unicodedata import category
 
 from server.facts.model import Contract, ContractStatus, Employee, EmployeeExit, PayrollEntry, PerformanceReview, SpendEntry
 
@@ -34,6 +35,12 @@ WITHDRAWN_CURRENCIES = frozenset(
 )
 """Codes withdrawn since 2010: facts of those years were paid in them."""
 
+NAMES = ("employee_key", "contract_key", "counterparty_key", "unit", "category", "cost_centre", "team")
+"""What rows are found, grouped and erased by."""
+
+UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+"""Unicode categories of characters that do not show: with one, two keys look alike, or one is read backwards."""
+
 KNOWN = CURRENCIES | WITHDRAWN_CURRENCIES
 
 EXIT_AHEAD = timedelta(days=366)
@@ -45,6 +52,7 @@ TIME_ZONES = timedelta(days=1)
 
 def problems(row: Fact, today: date) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with a row: field, and how to mend it."""
+    yield from _name_problems(row)
     if isinstance(row, PayrollEntry | Contract | SpendEntry) and row.currency not in KNOWN:
         yield "currency_code", "is no currency of ISO 4217; write for example EUR"
     if isinstance(row, EmployeeExit) and row.exit_date > today + EXIT_AHEAD:
@@ -59,6 +67,16 @@ def problems(row: Fact, today: date) -> Iterator[tuple[str, str]]:
         yield from _spend_problems(row, today)
     elif isinstance(row, Contract):
         yield from _contract_problems(row, today)
+
+
+def _name_problems(row: Fact) -> Iterator[tuple[str, str]]:
+    for name in NAMES:
+        value: str = getattr(row, name, "")
+        # All but printable characters, of which a few are allowed: asked first, for it is fast.
+        if not value.isprintable():
+            unseen = next((each for each in value if category(each) in UNSEEN), None)
+            if unseen is not None:
+                yield name, f"has the control or invisible character U+{ord(unseen):04X}; leave it out"
 
 
 def _review_problems(row: PerformanceReview, today: date) -> Iterator[tuple[str, str]]:

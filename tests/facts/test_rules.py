@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server import schema
-from server.facts.check import CURRENCIES, WITHDRAWN_CURRENCIES, problems
+from server.facts.check import CURRENCIES, NAMES, WITHDRAWN_CURRENCIES, problems
 from server.facts.model import ATTRIBUTES, CONTRACT_ATTRIBUTES, WORK_MEASURES, FactSet, cells
 from server.facts.tables import STORAGES
 from server.rpc.fact_batches import BATCHES, checked
@@ -227,6 +227,31 @@ def test_what_models_learn_from_is_not_dated_later_than_tomorrow(member: str, fi
     assert wrong(_on(message, field, TODAY + timedelta(days=1))) == []
     assert wrong(_on(message, field, TODAY + timedelta(days=2))) == [field]
     assert wrong(_on(message, field, date(2099, 12, 31))) == [field]
+
+
+@pytest.mark.parametrize("unseen", ["\u0085", "\u202e", "\u200b", "\ufeff", "\u2028", "\u2029"])
+def test_no_key_holds_a_character_that_does_not_show(unseen: str) -> None:
+    found = set()
+    for member in MEMBERS:
+        for field in NAMES:
+            message = made(member, 1)[0]
+            if field in names(type(message)):
+                setattr(message, field, f"a{unseen}b")
+                assert not protovalidate.collect_violations(message)
+                ((wrong_field, words),) = problems(read(message), TODAY)
+                assert (wrong_field, f"U+{ord(unseen):04X}" in words) == (field, True)
+                found.add(field)
+    assert found == set(NAMES)
+    keys = {column for storage in STORAGES.values() for column in storage.columns if column.endswith("_key")}
+    texts_of_keys = {name for storage in STORAGES.values() for name in storage.key if storage.table.c[name].type.python_type is str}
+    assert (keys | texts_of_keys) - {"pay_type"} <= found
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"]), min_size=1, max_size=12))
+def test_every_other_character_may_be_in_a_key(key: str) -> None:
+    message = cast("spend_pb2.SpendEntry", made("spend_entries", 1)[0])
+    message.unit = message.category = key
+    assert wrong(read(message)) == []
 
 
 def test_a_contract_without_an_outcome_may_begin_later() -> None:
