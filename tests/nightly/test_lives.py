@@ -77,6 +77,18 @@ async def test_a_spike_of_the_month_before_stays_until_it_expires_and_not_a_day_
         assert await plain.insights(org) == []
 
 
+async def test_a_spike_whose_month_is_corrected_when_the_next_one_is_loaded_is_withdrawn(plain: Nights, org: str) -> None:
+    async with plain.at(datetime(2025, 10, 21, 3, tzinfo=UTC)):
+        await plain.load(org, pay(months(160_000.0, OCTOBER - 1)))
+        await plain.run()
+        assert await plain.kinds(org) == {SPIKE}
+    async with plain.at(datetime(2025, 11, 2, 3, tzinfo=UTC)):
+        await plain.load(org, pay({OCTOBER: 101_500.0, OCTOBER - 1: 100_700.0}))
+        run = await plain.run()
+        assert await plain.insights(org) == []
+        assert run.daily_metrics_result.counts["insights_withdrawn"] == 1
+
+
 async def test_control_a_spike_of_the_month_before_that_is_corrected_while_it_is_looked_for_goes(plain: Nights, org: str) -> None:
     await plain.load(org, pay(months(160_000.0)))
     await plain.run()

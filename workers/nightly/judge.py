@@ -11,7 +11,6 @@ import numpy as np
 
 from server.insights.detect import contracts, payroll, performance, turnover
 from server.insights.detect.inputs import FlaggedEmployee, TurnoverFigures
-from server.insights.detect.outcome import month_number
 from server.insights.evidence.model import EPOCH_ORDINAL
 from server.insights.figures import agreements, money, staff
 from server.insights.figures.contributions import contributions, main_currency
@@ -82,7 +81,7 @@ def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
         night.judged.add(InsightType.HIGH_TURNOVER_RISK)
     payrolls = money.payrolls(evidence.payroll, today)
     night.take(payroll.detect(payrolls, now), InsightType.PAYROLL_COST_SPIKE)
-    night.kept |= _earlier_spikes(payrolls, today)
+    night.kept |= _earlier_spikes(payrolls)
     outlook.judge_budgets(night, evidence, models, now)
     _judge_contracts(night, evidence, models.contract_risk, now)
     night.take(performance.detect(agreements.team_reviews(evidence.reviews), now), InsightType.PERFORMANCE_DECLINE)
@@ -125,12 +124,12 @@ def _judge_contracts(night: Night, evidence: Evidence, ready: Ready[Scorer] | No
     night.take(contracts.detect(figures, now), *judged)
 
 
-def _earlier_spikes(payrolls: Iterable[CostCentrePayroll], today: date) -> set[bytes]:
-    """A spike of the month before the newest stays until it expires: it was one, and is not looked for any more."""
+def _earlier_spikes(payrolls: Iterable[CostCentrePayroll]) -> set[bytes]:
+    """A spike of the month before the newest is no news but stays until it expires, unless the month was corrected meanwhile."""
     found = set()
     for each in payrolls:
-        newest = each.months.first + len(each.months.values) - 1
-        if newest < month_number(today):
-            subject = payroll.subject(each.cost_centre, each.currency, newest - 1)
+        before = each.months.first + len(each.months.values) - 2
+        if payroll.is_spike(each, before):
+            subject = payroll.subject(each.cost_centre, each.currency, before)
             found.add(fingerprint(InsightType.PAYROLL_COST_SPIKE, subject))
     return found
