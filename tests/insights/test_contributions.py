@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TODAY = date(2026, 11, 21)
 PERIOD = date(2026, 11, 1)
 OCTOBER = 2026 * 12 + 9
-NOBODY = Workforce((), (), (), (), dict.fromkeys(ATTRIBUTES, ()), ())
+NOBODY = Workforce((), (), (), (), (), dict.fromkeys(ATTRIBUTES, ()), 0)
 NONE_ENDED, NO_SCORES = EndedContracts(0, 0), Scores(0, None)
 TEN_PEOPLE = [HeadcountMonth(10, 0)] * WINDOW
 

@@ -45,7 +45,7 @@ async def read(service: Service, org: str) -> Evidence:
 
 async def test_an_organization_without_facts_has_empty_evidence(shared: Service, org: str) -> None:
     found = await read(shared, org)
-    assert not any((found.workforce.keys, found.workforce.exits, found.payroll, found.contracts, found.spend, found.reviews))
+    assert not any((found.workforce.keys, found.workforce.strangers, found.payroll, found.contracts, found.spend, found.reviews))
     assert (found.ended, found.scores) == (EndedContracts(0, 0), Scores(0, None))
 
 
@@ -62,7 +62,8 @@ async def test_the_outline_tells_of_which_kinds_there_are_facts_and_the_others_n
         everything = await read(shared, org)
         async with shared.app.read(OrgId(org)) as tx:
             outlined = await store.evidence(tx, OrgId(org), TODAY, (await look()).known)
-        assert (list(outlined.workforce.keys), outlined.workforce.exits) == (list(everything.workforce.keys), everything.workforce.exits)
+        assert list(outlined.workforce.keys) == list(everything.workforce.keys)
+        assert outlined.workforce.strangers == everything.workforce.strangers
         assert replace(outlined, workforce=everything.workforce) == everything
 
 
@@ -89,7 +90,25 @@ async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: 
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.first_seen] == [date(2026, 9, 30)] * 2
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.last_seen] == [date(2026, 9, 30), date(2026, 10, 31)]
     assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 10, 5), None]
-    assert sorted(date.fromordinal(day + EPOCH_ORDINAL) for day in found.exits) == [date(2026, 6, 5), date(2026, 10, 5)]
+    assert found.strangers == 1
+
+
+async def test_of_several_exits_the_latest_counts_also_in_the_future_and_states_tell_who_left(shared: Service, org: str) -> None:
+    now = Date(year=2026, month=10, day=31)
+    sales = employees_pb2.EmployeeAttributes(department="Sales")
+    states = (("a", None), ("b", True))
+    people = [employees_pb2.Employee(employee_key=key, as_of=now, left_within_year=told, attributes=sales) for key, told in states]
+    exits = [("a", Date(year=2026, month=10, day=5)), ("a", Date(year=2026, month=12, day=5))]
+    gone = [payroll_pb2.EmployeeExit(employee_key=key, exit_date=when) for key, when in exits]
+    await load(
+        shared,
+        org,
+        pb.IngestFactsRequest(employees=pb.EmployeeBatch(employees=people)),
+        pb.IngestFactsRequest(employee_exits=pb.EmployeeExitBatch(exits=gone)),
+    )
+    found = (await read(shared, org)).workforce
+    assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 12, 5), None]
+    assert (list(found.leaving), found.strangers) == ([False, True], 0)
 
 
 async def test_pay_is_added_up_by_cost_centre_currency_and_month(shared: Service, org: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from analytics.admin.v1 import operations_service_pb2 as ops
 from analytics.v1 import fact_service_pb2 as facts
 from analytics.v1 import insights_pb2 as pb
+from google.type.date_pb2 import Date
 
 from server.insights.model import InsightType
 from tests.nightly.nights import NIGHT, OCTOBER, TODAY, contract, months, pay, staff
@@ -135,6 +136,28 @@ async def test_without_an_active_model_dates_and_pay_are_judged_and_the_rest_is_
     assert run.daily_metrics_result.counts["not_judged_no_active_model"] >= 2
     (spike,) = [each for each in await plain.insights(org) if each.insight_type == SPIKE]
     assert (spike.provenance.detector, spike.provenance.model_version) == ("payroll/1", "")
+
+
+async def test_without_exits_no_turnover_is_told_or_contributed_and_that_is_counted(plain: Nights, org: str) -> None:
+    people = staff(12)
+    for person in staff(12):
+        person.as_of.CopyFrom(Date(year=2024, month=10, day=31))
+        people.append(person)
+    await plain.load(org, people)
+
+    async def contributed() -> int | None:
+        async with superuser(plain.cluster, plain.service) as connection:
+            of_turnover = "SELECT count(*) FROM organization_metrics WHERE org_id = $1 AND metric = 'employee_turnover_rate'"
+            found: int | None = await connection.fetchval(of_turnover, org)
+        return found
+
+    without = (await plain.run()).daily_metrics_result.counts["not_judged_no_exits"]
+    assert await contributed() == 0
+    await plain.load(org, [made_facts.exit_of(1), made_facts.exit_of(9_999)])
+    counts = (await plain.run()).daily_metrics_result.counts
+    assert await contributed() == 1
+    assert counts["not_judged_no_exits"] == without - 1
+    assert counts["not_judged_unknown_leaver"] >= 1
 
 
 async def test_the_values_of_a_night_are_there_once_however_often_it_runs(plain: Nights, org: str) -> None:

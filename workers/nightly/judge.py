@@ -11,11 +11,11 @@ import numpy as np
 
 from server.insights.detect import contracts, payroll, performance, turnover
 from server.insights.detect.inputs import FlaggedEmployee, TurnoverFigures
+from server.insights.detect.outcome import SkipReason
 from server.insights.evidence.model import EPOCH_ORDINAL
 from server.insights.figures import agreements, money, staff
 from server.insights.figures.contributions import contributions, main_currency
 from server.insights.model import InsightType, fingerprint
-from server.stats.turnover import turnover_rate
 from workers.nightly import outlook, risks
 
 if TYPE_CHECKING:
@@ -73,9 +73,11 @@ def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
     """Look for everything in one organization's facts."""
     night, today = Night(), now.date()
     months = staff.headcounts(evidence.workforce, today)
-    rate = turnover_rate(months)
+    rate = staff.rate(evidence.workforce, months)
     night.contributions = list(contributions(evidence, months, rate, today))
+    night.skipped += Counter({SkipReason.UNKNOWN_LEAVER.value: evidence.workforce.strangers})
     if evidence.workforce.keys:
+        night.skipped += Counter({SkipReason.NO_EXITS.value: not staff.has_exits(evidence.workforce)})
         _judge_staff(night, evidence, models.turnover, rate, now)
     else:
         night.judged.add(InsightType.HIGH_TURNOVER_RISK)

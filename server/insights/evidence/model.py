@@ -38,9 +38,10 @@ class Workforce:
         keys: pseudonyms, in their order.
         first_seen: day (since 1970) of the first known state.
         last_seen: day of the latest known state.
-        left: day of the latest exit that is not in the future; None where there is none.
+        left: day of the latest exit, also one that is still to come; None where there is none.
+        leaving: whether the latest state says that they left within a year of it.
         attributes: at the latest state, by name; None or NaN where absent.
-        exits: day of every exit up to the day of the run, also of people of whom no state is known.
+        strangers: how many have an exit but no state, so that nobody knows when they came.
 
     """
 
@@ -48,8 +49,9 @@ class Workforce:
     first_seen: Days
     last_seen: Days
     left: Sequence[int | None]
+    leaving: Sequence[bool]
     attributes: Mapping[str, Column]
-    exits: Sequence[int]
+    strangers: int
 
 
 @dataclass(frozen=True, slots=True)

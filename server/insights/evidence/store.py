@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _TODAY, _SINCE = bindparam("today", type_=Date), bindparam("since", type_=Date)
 
-_NOBODY = Workforce((), (), (), (), {}, ())
+_NOBODY = Workforce((), (), (), (), (), {}, 0)
 _OUTLINE = text(
     f"""
     SELECT analytics_now() AS now, {", ".join(f"EXISTS (SELECT FROM {each} WHERE org_id = :org) AS {each}" for each in FactSet)}
@@ -65,15 +65,17 @@ _WORKFORCE = text(
     f"""
     WITH latest AS (
         SELECT * FROM (
-            SELECT employee_key, as_of, first_value(as_of) OVER w AS first_seen, lead(as_of) OVER w AS later, {", ".join(ATTRIBUTES)}
+            SELECT employee_key, as_of, first_value(as_of) OVER w AS first_seen, lead(as_of) OVER w AS later, left_within_year,
+                {", ".join(ATTRIBUTES)}
             FROM employees WHERE org_id = :org AND as_of <= :today WINDOW w AS (PARTITION BY employee_key ORDER BY as_of)
         ) states WHERE later IS NULL
     ), gone AS (
-        SELECT employee_key, max(exit_date) AS exit_date FROM employee_exits
-        WHERE org_id = :org AND exit_date <= :today GROUP BY employee_key
+        SELECT employee_key, max(exit_date) AS exit_date FROM employee_exits WHERE org_id = :org GROUP BY employee_key
     )
     SELECT coalesce(array_agg(l.employee_key), '{{}}') AS keys_, array_agg(g.exit_date - DATE '1970-01-01') AS gone,
-        ARRAY(SELECT exit_date - DATE '1970-01-01' FROM employee_exits WHERE org_id = :org AND exit_date <= :today) AS exits,
+        array_agg(coalesce(l.left_within_year, false)) AS leaving,
+        (SELECT count(*) FROM gone WHERE NOT EXISTS (
+            SELECT FROM employees e WHERE e.org_id = :org AND e.employee_key = gone.employee_key AND e.as_of <= :today)) AS strangers,
         {_days("first_seen")}, {_days("as_of")},
         {", ".join(f"array_agg(l.{name}) AS {name}" for name in TEXT_ATTRIBUTES)},
         {", ".join(_number(name) for name in _NUMBERS)}
@@ -189,8 +191,9 @@ async def workforce(tx: ReadTx, org: OrgId, today: date) -> Workforce:
         first_seen=np.frombuffer(row.first_seen or b"", ">i4").astype(np.int32),
         last_seen=np.frombuffer(row.as_of or b"", ">i4").astype(np.int32),
         left=row.gone or (),
+        leaving=row.leaving or (),
         attributes={**texts, **numbers},
-        exits=row.exits,
+        strangers=row.strangers,
     )
 
 
