@@ -200,6 +200,17 @@ async def test_reviews_fall_into_quarters_that_end_with_the_last_complete_month(
     ]
 
 
+async def test_reviews_of_a_quarter_are_kept_apart_by_their_scale(shared: Service, org: str) -> None:
+    when, scores = Date(year=2026, month=10, day=5), (("a", 4.0, 5), ("b", 3.0, 5), ("c", 8.0, 10), ("d", 2.0, None))
+    rows = [
+        performance_pb2.PerformanceReview(employee_key=key, review_date=when, team="t", score=score, scale_max=scale)
+        for key, score, scale in scores
+    ]
+    await load(shared, org, pb.IngestFactsRequest(performance_reviews=pb.PerformanceReviewBatch(reviews=rows)))
+    found = (await read(shared, org)).reviews
+    assert [(each.reviews, each.mean, each.scale_max) for each in found] == [(2, 3.5, 5.0), (1, 8.0, 10.0), (1, 2.0, None)]
+
+
 async def test_scores_of_different_scales_are_brought_to_five(shared: Service, org: str) -> None:
     def review(key: str, month: int, score: float, scale: float | None) -> performance_pb2.PerformanceReview:
         when = Date(year=2026, month=month, day=1)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
 from server.facts.model import ATTRIBUTES
+from server.insights.detect import performance
 from server.insights.evidence.model import EPOCH_ORDINAL, PayrollMonth, SpendMonth, TeamQuarter, Workforce
 from server.insights.figures import agreements, money, staff
 from server.stats.turnover import HeadcountMonth
+
+if TYPE_CHECKING:
+    from server.insights.detect.inputs import TeamReviews
 
 TODAY = date(2026, 11, 21)
 
@@ -120,7 +125,29 @@ def test_a_scale_that_is_not_told_ends_at_five_or_at_the_highest_mean() -> None:
     def quarter(mean: float, scale: float | None) -> TeamQuarter:
         return TeamQuarter("a", date(2026, 9, 30), 6, 6, mean, 0.5, scale)
 
-    assert agreements.team_reviews([quarter(3.0, None)])[0].highest == 5.0
-    assert agreements.team_reviews([quarter(80.0, None)])[0].highest == 80.0
-    assert agreements.team_reviews([quarter(0.4, 10.0)])[0].highest == 10.0
-    assert agreements.team_reviews([quarter(0.4, 10.0)])[0].lowest == 0.4
+    def judged(mean: float, scale: float | None) -> TeamReviews:
+        (team,), others = agreements.team_reviews([quarter(mean, scale)])
+        assert others == 0
+        return team
+
+    assert judged(3.0, None).highest == 5.0
+    assert judged(80.0, None).highest == 80.0
+    assert judged(0.4, 10.0).highest == 10.0
+    assert judged(0.4, 10.0).lowest == 0.4
+
+
+def test_a_change_of_scale_is_no_fall_and_only_what_is_on_the_newest_scale_is_compared() -> None:
+    def quarter(ended: date, mean: float, scale: float | None, reviews: int = 12) -> TeamQuarter:
+        return TeamQuarter("a", ended, reviews, reviews, mean, 0.5, scale)
+
+    spring, summer, autumn = date(2026, 4, 30), date(2026, 7, 31), date(2026, 10, 31)
+    now = datetime(2026, 11, 21, 3, tzinfo=UTC)
+    for old in (10.0, None):
+        (team,), others = agreements.team_reviews([quarter(spring, 8.0, old), quarter(summer, 8.0, old), quarter(autumn, 4.0, 5.0)])
+        assert (len(team.periods), team.highest, others) == (1, 5.0, 1)
+        assert not performance.detect([team], now).findings
+    mixed = [quarter(spring, 4.0, 5.0), quarter(summer, 4.1, 5.0), quarter(autumn, 4.0, 5.0), quarter(autumn, 7.0, 10.0, reviews=5)]
+    (team,), others = agreements.team_reviews(mixed)
+    assert ([period.mean for period in team.periods], team.highest, others) == ([4.0, 4.1, 4.0], 5.0, 1)
+    fallen, _ = agreements.team_reviews([quarter(spring, 8.0, 10.0), quarter(summer, 8.0, 10.0), quarter(autumn, 4.0, 10.0)])
+    assert performance.detect(fallen, now).findings

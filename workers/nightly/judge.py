@@ -86,7 +86,9 @@ def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
     night.kept |= _earlier_spikes(payrolls)
     outlook.judge_budgets(night, evidence, models, now)
     _judge_contracts(night, evidence, models.contract_risk, now)
-    night.take(performance.detect(agreements.team_reviews(evidence.reviews), now), InsightType.PERFORMANCE_DECLINE)
+    teams, of_other_scales = agreements.team_reviews(evidence.reviews)
+    night.take(performance.detect(teams, now), InsightType.PERFORMANCE_DECLINE)
+    night.skipped += Counter({SkipReason.OTHER_SCALE.value: of_other_scales})
     return night
 
 

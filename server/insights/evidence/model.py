@@ -93,7 +93,7 @@ class SpendMonth:
 
 @dataclass(frozen=True, slots=True)
 class TeamQuarter:
-    """Reviews of a team in three complete months; `deviation` is that of the sample, 0 for a single review."""
+    """Reviews of a team in three complete months on one scale; `deviation` is that of the sample, 0 for a single review."""
 
     team: str
     ended: date

@@ -118,13 +118,13 @@ _SPEND = text(
 _REVIEWS = text(
     """
     SELECT team, CAST(:ended - make_interval(months => 3 * back) AS date) AS before, count(DISTINCT employee_key) AS people,
-        count(*) AS reviews, avg(score) AS mean, coalesce(stddev_samp(score), 0) AS deviation, max(scale_max) AS scale_max
+        count(*) AS reviews, avg(score) AS mean, coalesce(stddev_samp(score), 0) AS deviation, scale_max
     FROM (
         SELECT team, employee_key, score, scale_max,
             CAST(extract(year FROM age(:ended, date_trunc('month', review_date) + INTERVAL '1 month')) * 4
                 + div(extract(month FROM age(:ended, date_trunc('month', review_date) + INTERVAL '1 month')), 3) AS integer) AS back
         FROM performance_reviews WHERE org_id = :org AND review_date >= :since AND review_date < :ended
-    ) r GROUP BY team, back ORDER BY team, back DESC
+    ) r GROUP BY team, back, scale_max ORDER BY team, back DESC, scale_max
     """
 ).bindparams(bindparam("ended", type_=Date), _SINCE)
 
@@ -229,7 +229,7 @@ async def spend(tx: ReadTx, org: OrgId, today: date) -> Sequence[SpendMonth]:
 
 
 async def team_reviews(tx: ReadTx, org: OrgId, today: date) -> Sequence[TeamQuarter]:
-    """Return the reviews of every team by quarters of complete months, two years back, oldest first within a team."""
+    """Return the reviews of every team by quarters of complete months and by scale, two years back, oldest first within a team."""
     ended = today.replace(day=1)
     rows = await tx.all(_REVIEWS, {"org": org, "ended": ended, "since": _years_before(today, _REVIEW_YEARS)})
     return [TeamQuarter(row.team, row.before - _DAY, row.people, row.reviews, row.mean, row.deviation, row.scale_max) for row in rows]
