@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -133,7 +133,7 @@ async def test_pay_is_added_up_by_cost_centre_currency_and_month(shared: Service
     assert found == [("x", "EUR", 2026 * 12 + 9, 16.5, 2), ("x", "USD", 2026 * 12 + 9, 7.0, 1)]
 
 
-async def test_only_contracts_in_force_are_open_and_only_recent_ends_count(shared: Service, org: str) -> None:
+async def test_only_contracts_in_force_or_lately_over_are_open_and_only_recent_ends_count(shared: Service, org: str) -> None:
     active, ended = contracts_pb2.CONTRACT_STATUS_ACTIVE, contracts_pb2.CONTRACT_STATUS_ENDED
 
     def contract(
@@ -153,16 +153,35 @@ async def test_only_contracts_in_force_are_open_and_only_recent_ends_count(share
     rows = [
         contract("open", active, None),
         contract("later", active, Date(year=2027, month=1, day=1)),
-        contract("over", active, Date(year=2026, month=11, day=20)),
+        contract("overdue", active, Date(year=2026, month=8, day=23)),
+        contract("over-for-long", active, Date(year=2026, month=8, day=22)),
+        contract("active-but-terminated", active, Date(year=2027, month=1, day=1), "TERMINATED"),
+        contract("active-and-renewed", active, Date(year=2027, month=1, day=1), "RENEWED"),
         contract("renewed", ended, Date(year=2026, month=5, day=1), "RENEWED"),
         contract("lapsed", ended, Date(year=2026, month=5, day=1), "LAPSED"),
         contract("completed", ended, Date(year=2026, month=5, day=1), "COMPLETED"),
-        contract("long-ago", ended, Date(year=2024, month=5, day=1), "RENEWED"),
+        contract("a-year-ago", ended, Date(year=2025, month=11, day=21), "RENEWED"),
+        contract("a-day-less", ended, Date(year=2025, month=11, day=22), "LAPSED"),
     ]
     await load(shared, org, pb.IngestFactsRequest(contracts=pb.ContractBatch(contracts=rows)))
     found = await read(shared, org)
-    assert [(each.contract_key, each.notice_days, each.value) for each in found.contracts] == [("later", 30, 1200.0), ("open", 30, 1200.0)]
-    assert found.ended == EndedContracts(renewed=1, ended=2)
+    in_force = ["active-and-renewed", "later", "open", "overdue"]
+    assert [(each.contract_key, each.notice_days, each.value, each.auto_renew) for each in found.contracts] == [
+        (key, 30, 1200.0, None) for key in in_force
+    ]
+    assert found.ended == EndedContracts(renewed=1, ended=3)
+
+
+@pytest.mark.parametrize(("today", "since"), [(date(2026, 11, 21), date(2025, 11, 22)), (date(2024, 2, 29), date(2023, 3, 1))])
+async def test_scores_and_ends_are_of_exactly_the_last_twelve_months(shared: Service, org: str, today: date, since: date) -> None:
+    def review(key: str, when: date) -> performance_pb2.PerformanceReview:
+        day = Date(year=when.year, month=when.month, day=when.day)
+        return performance_pb2.PerformanceReview(employee_key=key, review_date=day, team="t", score=3.0, scale_max=5)
+
+    rows = [review("first", since), review("before", since - timedelta(days=1)), review("last", today)]
+    await load(shared, org, pb.IngestFactsRequest(performance_reviews=pb.PerformanceReviewBatch(reviews=rows)))
+    async with shared.app.read(OrgId(org)) as tx:
+        assert (await store.latest_scores(tx, OrgId(org), today)).people == 2
 
 
 async def test_spend_is_added_up_over_categories_and_keeps_plans_of_the_future(shared: Service, org: str) -> None:

@@ -138,6 +138,21 @@ async def test_without_an_active_model_dates_and_pay_are_judged_and_the_rest_is_
     assert (spike.provenance.detector, spike.provenance.model_version) == ("payroll/1", "")
 
 
+async def test_a_contract_past_its_end_that_is_marked_active_is_counted_and_not_told(plain: Nights, org: str) -> None:
+    before = (await plain.run()).daily_metrics_result.counts["not_judged_contract_ended"]
+    await plain.load(org, [contract("c-1", TODAY - timedelta(days=1)), contract("c-2", TODAY + timedelta(days=9))])
+    assert (await plain.run()).daily_metrics_result.counts["not_judged_contract_ended"] == before + 1
+    assert (await plain.only(org)).data_points["contractKey"] == "c-2"
+
+
+async def test_the_facts_of_a_contract_are_as_of_the_day_they_were_loaded(plain: Nights, org: str) -> None:
+    await plain.load(org, [contract("c-1", TODAY + timedelta(days=60))])
+    async with plain.at(NIGHT + timedelta(days=5)):
+        await plain.run()
+        as_of = (await plain.only(org)).provenance.facts_as_of
+    assert (as_of.year, as_of.month, as_of.day) == (TODAY.year, TODAY.month, TODAY.day)
+
+
 async def test_without_exits_no_turnover_is_told_or_contributed_and_that_is_counted(plain: Nights, org: str) -> None:
     people = staff(12)
     for person in staff(12):

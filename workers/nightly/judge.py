@@ -116,7 +116,6 @@ def _judge_staff(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, 
 
 def _judge_contracts(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, now: datetime) -> None:
     """Dates are looked at without a model too; risks are not, and then no earlier one is taken back."""
-    today = now.date()
     scored: Sequence[risks.Risk | None] = [None] * len(evidence.contracts)
     judged = {InsightType.CONTRACT_EXPIRING}
     if ready is not None:
@@ -124,7 +123,7 @@ def _judge_contracts(night: Night, evidence: Evidence, ready: Ready[Scorer] | No
         judged.add(InsightType.CONTRACT_AT_RISK)
     elif evidence.contracts:
         night.skipped[NO_ACTIVE_MODEL] += 1
-    figures = [agreements.contract_figures(each, today, risk) for each, risk in zip(evidence.contracts, scored, strict=True)]
+    figures = [agreements.contract_figures(each, risk) for each, risk in zip(evidence.contracts, scored, strict=True)]
     night.take(contracts.detect(figures, now), *judged)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from server.facts.model import (
     FactSet,
 )
 from server.insights.evidence.model import (
+    OVERDUE_DAYS,
     EndedContracts,
     Evidence,
     OpenContract,
@@ -98,12 +100,14 @@ _CONTRACTS = text(
         SELECT counterparty_key, min(start_date) AS first_start FROM contracts
         WHERE org_id = :org AND counterparty_key <> '' GROUP BY counterparty_key
     )
-    SELECT contract_key, start_date, end_date, first_start, CAST(value AS float8) AS value, currency, {", ".join(CONTRACT_ATTRIBUTES)}
+    SELECT contract_key, CAST(updated_at AT TIME ZONE 'UTC' AS date) AS known_on, start_date, end_date, first_start,
+        CAST(value AS float8) AS value, currency, {", ".join(CONTRACT_ATTRIBUTES)}
     FROM contracts LEFT JOIN known USING (counterparty_key)
-    WHERE org_id = :org AND status = 'active' AND start_date <= :today AND (end_date IS NULL OR end_date >= :today)
+    WHERE org_id = :org AND status = 'active' AND coalesce(outcome NOT IN ('completed', 'lapsed', 'terminated'), true)
+        AND start_date <= :today AND (end_date IS NULL OR end_date >= :since)
     ORDER BY contract_key
     """  # noqa: S608 - names of our own columns
-).bindparams(_TODAY)
+).bindparams(_TODAY, _SINCE)
 
 _SPEND = text(
     """
@@ -132,7 +136,7 @@ _SCORES = text(
     """
     SELECT count(*) AS people, avg(least(greatest(score * 5 / scale_max, 1), 5)) AS mean FROM (
         SELECT DISTINCT ON (employee_key) score, scale_max FROM performance_reviews
-        WHERE org_id = :org AND scale_max IS NOT NULL AND review_date >= :since AND review_date <= :today
+        WHERE org_id = :org AND scale_max IS NOT NULL AND review_date > :since AND review_date <= :today
         ORDER BY employee_key, review_date DESC
     ) latest
     """
@@ -204,16 +208,17 @@ async def payroll(tx: ReadTx, org: OrgId, today: date) -> Sequence[PayrollMonth]
 
 
 async def open_contracts(tx: ReadTx, org: OrgId, today: date) -> Sequence[OpenContract]:
-    """Return the contracts in force."""
-    rows = await tx.all(_CONTRACTS, {"org": org, "today": today})
+    """Return the contracts that are in force, or marked so though they ended lately."""
+    rows = await tx.all(_CONTRACTS, {"org": org, "today": today, "since": today - timedelta(days=OVERDUE_DAYS)})
     return [
         OpenContract(
             contract_key=row.contract_key,
+            known_on=row.known_on,
             start_date=row.start_date,
             end_date=row.end_date,
             first_start=row.first_start,
             notice_days=row.notice_days,
-            auto_renew=bool(row.auto_renew),
+            auto_renew=row.auto_renew,
             value=row.value,
             currency=row.currency,
             attributes={name: row[name] for name in CONTRACT_ATTRIBUTES if row[name] is not None},
@@ -237,14 +242,19 @@ async def team_reviews(tx: ReadTx, org: OrgId, today: date) -> Sequence[TeamQuar
 
 async def latest_scores(tx: ReadTx, org: OrgId, today: date) -> Scores:
     """Return the mean of everybody's latest score of the last twelve months, brought to a scale up to 5."""
-    row = await tx.one(_SCORES, {"org": org, "today": today, "since": _years_before(today, 1)})
+    row = await tx.one(_SCORES, {"org": org, "today": today, "since": _year_ago(today)})
     return Scores(row.people, row.mean)
 
 
 async def ended_contracts(tx: ReadTx, org: OrgId, today: date) -> EndedContracts:
     """Return how the contracts of the last twelve months ended, as far as they could have been renewed."""
-    row = await tx.one(_ENDED, {"org": org, "today": today, "since": _years_before(today, 1)})
+    row = await tx.one(_ENDED, {"org": org, "today": today, "since": _year_ago(today)})
     return EndedContracts(row.renewed, row.ended)
+
+
+def _year_ago(today: date) -> date:
+    """Return the day after which the last twelve months begin; of 29 February it is the 28th."""
+    return date(today.year - 1, today.month, min(today.day, monthrange(today.year - 1, today.month)[1]))
 
 
 def _years_before(day: date, years: int) -> date:

@@ -10,7 +10,6 @@ from server.insights.detect.inputs import ContractFigures, ReviewPeriod, TeamRev
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
 
     from server.insights.detect.inputs import ModelUsed, Reason
     from server.insights.evidence.model import OpenContract, TeamQuarter
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 LOWEST_SCORE, DEFAULT_SCALE = 1.0, 5.0
 
 
-def contract_figures(contract: OpenContract, today: date, risk: tuple[float, tuple[Reason, ...], ModelUsed] | None) -> ContractFigures:
+def contract_figures(contract: OpenContract, risk: tuple[float, tuple[Reason, ...], ModelUsed] | None) -> ContractFigures:
     """Return a contract with its risk, None when it was not scored."""
     probability, reasons, model = risk or (None, (), None)
     notice_by = None
@@ -27,7 +26,8 @@ def contract_figures(contract: OpenContract, today: date, risk: tuple[float, tup
     return ContractFigures(
         key=contract.contract_key,
         ends=contract.end_date,
-        facts_as_of=today,
+        facts_as_of=contract.known_on,
+        starts=contract.start_date,
         notice_by=notice_by,
         renews_itself=contract.auto_renew,
         value=contract.value,
