@@ -88,7 +88,7 @@ class Batch:
     _matrix: Matrix
 
     def moved(self, rows: npt.NDArray[np.intp]) -> Sequence[Sequence[tuple[str, float]]]:
-        """Return the strongest contributions of the given rows as in `Score`, feature and value; about a tenth of a millisecond a row."""
+        """Return all that moved the given rows, the strongest first, feature and value; about a tenth of a millisecond a row."""
         return self._scorer.moved(self._matrix[rows])
 
 
@@ -174,7 +174,7 @@ class Scorer:
         return Batch(self._calibration.apply(self._classifier.margins(matrix)), self, matrix)
 
     def moved(self, matrix: Matrix) -> Sequence[Sequence[tuple[str, float]]]:
-        """Return what moved encoded rows, the strongest first, at most `SHOWN` of each and never 0."""
+        """Return all that moved encoded rows, the strongest first and never 0: shares of it are shares of the whole."""
         if not len(matrix):
             return []
         names = self.schema.names
@@ -189,11 +189,11 @@ class Scorer:
         return {name: [features.get(name) for features in rows] for name in self.schema.names}
 
     def _explained(self, columns: Columned, features: Mapping[str, FeatureValue]) -> tuple[Contribution, ...]:
-        return tuple(self._contribution(position, value, features) for position, value in self._strongest(columns))
+        return tuple(self._contribution(position, value, features) for position, value in self._strongest(columns)[:SHOWN])
 
     def _strongest(self, columns: Columned) -> list[tuple[int, float]]:
         """Positions of the features that moved a row most, with what they added."""
-        ordered = sorted(enumerate(self._per_feature(columns)), key=lambda item: (-abs(item[1]), item[0]))[:SHOWN]
+        ordered = sorted(enumerate(self._per_feature(columns)), key=lambda item: (-abs(item[1]), item[0]))
         return [(position, value) for position, value in ordered if value != 0]
 
     def _per_feature(self, columns: Columned) -> list[float]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TODAY = date(2026, 11, 21)
 PERIOD = date(2026, 11, 1)
 OCTOBER = 2026 * 12 + 9
-NOBODY = Workforce((), (), (), (), dict.fromkeys(ATTRIBUTES, ()), ())
+NOBODY = Workforce((), (), (), (), (), dict.fromkeys(ATTRIBUTES, ()), 0)
 NONE_ENDED, NO_SCORES = EndedContracts(0, 0), Scores(0, None)
 TEN_PEOPLE = [HeadcountMonth(10, 0)] * WINDOW
 
@@ -56,10 +56,19 @@ def spent(back: int, amount: float | None, budget: float | None, currency: str =
     return SpendMonth("it", currency, OCTOBER - back, amount, budget)
 
 
-def contract(value: float, currency: str = "EUR") -> OpenContract:
-    """A contract in force."""
+def contract(value: float, currency: str = "EUR", end: date | None = None) -> OpenContract:
+    """A contract that is marked as active."""
     return OpenContract(
-        f"c-{value}-{currency}", date(2026, 1, 1), None, None, None, auto_renew=False, value=value, currency=currency, attributes={}
+        contract_key=f"c-{value}-{currency}",
+        known_on=date(2026, 1, 2),
+        start_date=date(2026, 1, 1),
+        end_date=end,
+        first_start=None,
+        notice_days=None,
+        auto_renew=False,
+        value=value,
+        currency=currency,
+        attributes={},
     )
 
 
@@ -114,7 +123,7 @@ def test_of_mixed_currencies_the_most_frequent_is_counted_and_the_others_are_not
     spend = [spent(0, 110.0, 100.0), spent(1, 110.0, 100.0), spent(0, 9e6, 1.0, "USD")]
     over = made(evidence(spend=spend))["budget_variance_pct"]
     assert over.value == pytest.approx(10.0)
-    assert over.weight == 200.0
+    assert over.weight == 2
 
 
 def test_of_equally_frequent_currencies_the_first_by_name_is_the_main_one() -> None:
@@ -127,6 +136,11 @@ def test_the_renewal_rate_is_renewed_over_ended() -> None:
     assert made(evidence(ended=EndedContracts(0, 2)))["contract_renewal_rate"].value == 0.0
 
 
+def test_contracts_past_their_end_are_no_part_of_the_average_value() -> None:
+    known = evidence(contracts=[contract(100.0, end=TODAY), contract(9e6, end=TODAY - timedelta(days=1))])
+    assert made(known)["average_contract_value"].value == 100.0
+
+
 def test_contracts_that_are_worth_nothing_are_left_out() -> None:
     assert made(evidence(contracts=[contract(0.0)])) == {}
 
@@ -135,7 +149,7 @@ def test_the_variance_is_spend_over_budget_of_the_months_that_have_both_less_a_h
     rows = [spent(0, 90.0, 100.0), spent(1, 130.0, 100.0), spent(2, 999.0, None), spent(3, None, 999.0), spent(12, 999.0, 1.0)]
     found = made(evidence(spend=rows))["budget_variance_pct"]
     assert found.value == pytest.approx(10.0)
-    assert (found.weight, found.currency) == (200.0, "")
+    assert (found.weight, found.currency) == (2, "")
 
 
 def test_months_in_which_credits_prevail_count_as_they_are() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +45,7 @@ async def read(service: Service, org: str) -> Evidence:
 
 async def test_an_organization_without_facts_has_empty_evidence(shared: Service, org: str) -> None:
     found = await read(shared, org)
-    assert not any((found.workforce.keys, found.workforce.exits, found.payroll, found.contracts, found.spend, found.reviews))
+    assert not any((found.workforce.keys, found.workforce.strangers, found.payroll, found.contracts, found.spend, found.reviews))
     assert (found.ended, found.scores) == (EndedContracts(0, 0), Scores(0, None))
 
 
@@ -62,7 +62,8 @@ async def test_the_outline_tells_of_which_kinds_there_are_facts_and_the_others_n
         everything = await read(shared, org)
         async with shared.app.read(OrgId(org)) as tx:
             outlined = await store.evidence(tx, OrgId(org), TODAY, (await look()).known)
-        assert (list(outlined.workforce.keys), outlined.workforce.exits) == (list(everything.workforce.keys), everything.workforce.exits)
+        assert list(outlined.workforce.keys) == list(everything.workforce.keys)
+        assert outlined.workforce.strangers == everything.workforce.strangers
         assert replace(outlined, workforce=everything.workforce) == everything
 
 
@@ -89,7 +90,25 @@ async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: 
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.first_seen] == [date(2026, 9, 30)] * 2
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.last_seen] == [date(2026, 9, 30), date(2026, 10, 31)]
     assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 10, 5), None]
-    assert sorted(date.fromordinal(day + EPOCH_ORDINAL) for day in found.exits) == [date(2026, 6, 5), date(2026, 10, 5)]
+    assert found.strangers == 1
+
+
+async def test_of_several_exits_the_latest_counts_also_in_the_future_and_states_tell_who_left(shared: Service, org: str) -> None:
+    now = Date(year=2026, month=10, day=31)
+    sales = employees_pb2.EmployeeAttributes(department="Sales")
+    states = (("a", None), ("b", True))
+    people = [employees_pb2.Employee(employee_key=key, as_of=now, left_within_year=told, attributes=sales) for key, told in states]
+    exits = [("a", Date(year=2026, month=10, day=5)), ("a", Date(year=2026, month=12, day=5))]
+    gone = [payroll_pb2.EmployeeExit(employee_key=key, exit_date=when) for key, when in exits]
+    await load(
+        shared,
+        org,
+        pb.IngestFactsRequest(employees=pb.EmployeeBatch(employees=people)),
+        pb.IngestFactsRequest(employee_exits=pb.EmployeeExitBatch(exits=gone)),
+    )
+    found = (await read(shared, org)).workforce
+    assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 12, 5), None]
+    assert (list(found.leaving), found.strangers) == ([False, True], 0)
 
 
 async def test_pay_is_added_up_by_cost_centre_currency_and_month(shared: Service, org: str) -> None:
@@ -114,7 +133,7 @@ async def test_pay_is_added_up_by_cost_centre_currency_and_month(shared: Service
     assert found == [("x", "EUR", 2026 * 12 + 9, 16.5, 2), ("x", "USD", 2026 * 12 + 9, 7.0, 1)]
 
 
-async def test_only_contracts_in_force_are_open_and_only_recent_ends_count(shared: Service, org: str) -> None:
+async def test_only_contracts_in_force_or_lately_over_are_open_and_only_recent_ends_count(shared: Service, org: str) -> None:
     active, ended = contracts_pb2.CONTRACT_STATUS_ACTIVE, contracts_pb2.CONTRACT_STATUS_ENDED
 
     def contract(
@@ -134,16 +153,35 @@ async def test_only_contracts_in_force_are_open_and_only_recent_ends_count(share
     rows = [
         contract("open", active, None),
         contract("later", active, Date(year=2027, month=1, day=1)),
-        contract("over", active, Date(year=2026, month=11, day=20)),
+        contract("overdue", active, Date(year=2026, month=8, day=23)),
+        contract("over-for-long", active, Date(year=2026, month=8, day=22)),
+        contract("active-but-terminated", active, Date(year=2027, month=1, day=1), "TERMINATED"),
+        contract("active-and-renewed", active, Date(year=2027, month=1, day=1), "RENEWED"),
         contract("renewed", ended, Date(year=2026, month=5, day=1), "RENEWED"),
         contract("lapsed", ended, Date(year=2026, month=5, day=1), "LAPSED"),
         contract("completed", ended, Date(year=2026, month=5, day=1), "COMPLETED"),
-        contract("long-ago", ended, Date(year=2024, month=5, day=1), "RENEWED"),
+        contract("a-year-ago", ended, Date(year=2025, month=11, day=21), "RENEWED"),
+        contract("a-day-less", ended, Date(year=2025, month=11, day=22), "LAPSED"),
     ]
     await load(shared, org, pb.IngestFactsRequest(contracts=pb.ContractBatch(contracts=rows)))
     found = await read(shared, org)
-    assert [(each.contract_key, each.notice_days, each.value) for each in found.contracts] == [("later", 30, 1200.0), ("open", 30, 1200.0)]
-    assert found.ended == EndedContracts(renewed=1, ended=2)
+    in_force = ["active-and-renewed", "later", "open", "overdue"]
+    assert [(each.contract_key, each.notice_days, each.value, each.auto_renew) for each in found.contracts] == [
+        (key, 30, 1200.0, None) for key in in_force
+    ]
+    assert found.ended == EndedContracts(renewed=1, ended=3)
+
+
+@pytest.mark.parametrize(("today", "since"), [(date(2026, 11, 21), date(2025, 11, 22)), (date(2024, 2, 29), date(2023, 3, 1))])
+async def test_scores_and_ends_are_of_exactly_the_last_twelve_months(shared: Service, org: str, today: date, since: date) -> None:
+    def review(key: str, when: date) -> performance_pb2.PerformanceReview:
+        day = Date(year=when.year, month=when.month, day=when.day)
+        return performance_pb2.PerformanceReview(employee_key=key, review_date=day, team="t", score=3.0, scale_max=5)
+
+    rows = [review("first", since), review("before", since - timedelta(days=1)), review("last", today)]
+    await load(shared, org, pb.IngestFactsRequest(performance_reviews=pb.PerformanceReviewBatch(reviews=rows)))
+    async with shared.app.read(OrgId(org)) as tx:
+        assert (await store.latest_scores(tx, OrgId(org), today)).people == 2
 
 
 async def test_spend_is_added_up_over_categories_and_keeps_plans_of_the_future(shared: Service, org: str) -> None:
@@ -179,6 +217,17 @@ async def test_reviews_fall_into_quarters_that_end_with_the_last_complete_month(
     assert [(each.team, each.ended, each.people, each.reviews, each.mean, each.deviation) for each in found.reviews] == [
         ("t", ended, 1, 1, 3.0, 0.0)
     ]
+
+
+async def test_reviews_of_a_quarter_are_kept_apart_by_their_scale(shared: Service, org: str) -> None:
+    when, scores = Date(year=2026, month=10, day=5), (("a", 4.0, 5), ("b", 3.0, 5), ("c", 8.0, 10), ("d", 2.0, None))
+    rows = [
+        performance_pb2.PerformanceReview(employee_key=key, review_date=when, team="t", score=score, scale_max=scale)
+        for key, score, scale in scores
+    ]
+    await load(shared, org, pb.IngestFactsRequest(performance_reviews=pb.PerformanceReviewBatch(reviews=rows)))
+    found = (await read(shared, org)).reviews
+    assert [(each.reviews, each.mean, each.scale_max) for each in found] == [(2, 3.5, 5.0), (1, 8.0, 10.0), (1, 2.0, None)]
 
 
 async def test_scores_of_different_scales_are_brought_to_five(shared: Service, org: str) -> None:

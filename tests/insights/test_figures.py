@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
 from server.facts.model import ATTRIBUTES
+from server.insights.detect import performance
 from server.insights.evidence.model import EPOCH_ORDINAL, PayrollMonth, SpendMonth, TeamQuarter, Workforce
 from server.insights.figures import agreements, money, staff
 from server.stats.turnover import HeadcountMonth
+
+if TYPE_CHECKING:
+    from server.insights.detect.inputs import TeamReviews
 
 TODAY = date(2026, 11, 21)
 
@@ -24,11 +29,12 @@ def month(year: int, of_year: int) -> int:
     return year * 12 + of_year - 1
 
 
-def workforce(*people: tuple[int, int, int | None], exits: tuple[int, ...] = ()) -> Workforce:
-    """People by first state, latest state and exit; nobody's years are known."""
+def workforce(*people: tuple[int, int, int | None], leaving: tuple[int, ...] = ()) -> Workforce:
+    """People by first state, latest state and exit; nobody's years are known. The states of those at `leaving` say that they left."""
     attributes: dict[str, list[None]] = {name: [None] * len(people) for name in ATTRIBUTES}
     first, last, left = ([person[place] for person in people] for place in range(3))
-    return Workforce([f"e-{place}" for place in range(len(people))], first, last, left, attributes, exits)  # type: ignore[arg-type]  # by column
+    keys, told = [f"e-{place}" for place in range(len(people))], [place in leaving for place in range(len(people))]
+    return Workforce(keys, first, last, left, told, attributes, 0)  # type: ignore[arg-type]  # by column
 
 
 def test_the_epoch_is_the_first_of_january_1970() -> None:
@@ -46,11 +52,36 @@ def test_somebody_who_came_back_after_an_exit_is_present() -> None:
     assert list(staff.present(people)) == [0]
 
 
+def test_who_leaves_soon_or_left_by_their_own_state_is_not_present() -> None:
+    now, then = day(2026, 10, 31), day(2025, 10, 31)
+    people = workforce((then, now, None), (then, now, day(2027, 1, 31)), (then, now, None), leaving=(2,))
+    assert list(staff.present(people)) == [0]
+
+
+def test_an_exit_in_the_month_of_the_latest_state_is_an_exit_and_one_of_an_earlier_month_was_followed_by_a_return() -> None:
+    now, then = day(2026, 10, 31), day(2025, 10, 31)
+    people = workforce((then, now, day(2026, 10, 1)), (then, now, day(2026, 9, 30)))
+    assert list(staff.present(people)) == [1]
+    assert staff.headcounts(people, TODAY)[-1] == HeadcountMonth(1, 1)
+
+
+def test_where_nobodys_exit_is_known_there_is_no_rate_and_one_exit_makes_one() -> None:
+    stay = [(day(2025, 1, 31), day(2026, 10, 31), None)] * 9
+    nobody_left = workforce(*stay)
+    assert staff.rate(nobody_left, staff.headcounts(nobody_left, TODAY)) is None
+    one_left = workforce(*stay, (day(2025, 1, 31), day(2026, 3, 31), day(2026, 4, 10)))
+    known = staff.rate(one_left, staff.headcounts(one_left, TODAY))
+    assert known is not None
+    assert known.leavers == 1
+    long_ago = workforce(*stay, (day(2024, 1, 31), day(2024, 3, 31), day(2024, 4, 10)))
+    none_lately = staff.rate(long_ago, staff.headcounts(long_ago, TODAY))
+    assert none_lately is not None
+    assert none_lately.rate == 0
+
+
 def test_months_before_the_first_state_are_not_known() -> None:
     people = workforce(*[(day(2026, 8, 31), day(2026, 10, 31), None)] * 4, (day(2026, 8, 31), day(2026, 8, 31), day(2026, 9, 10)))
-    counted = staff.headcounts(
-        Workforce(people.keys, people.first_seen, people.last_seen, people.left, people.attributes, [day(2026, 9, 10)]), TODAY
-    )
+    counted = staff.headcounts(people, TODAY)
     assert counted[:9] == [None] * 9
     assert counted[9:] == [HeadcountMonth(5, 0), HeadcountMonth(4, 1), HeadcountMonth(4, 0)]
     assert staff.mean_headcount(counted) == pytest.approx(13 / 3)
@@ -94,7 +125,29 @@ def test_a_scale_that_is_not_told_ends_at_five_or_at_the_highest_mean() -> None:
     def quarter(mean: float, scale: float | None) -> TeamQuarter:
         return TeamQuarter("a", date(2026, 9, 30), 6, 6, mean, 0.5, scale)
 
-    assert agreements.team_reviews([quarter(3.0, None)])[0].highest == 5.0
-    assert agreements.team_reviews([quarter(80.0, None)])[0].highest == 80.0
-    assert agreements.team_reviews([quarter(0.4, 10.0)])[0].highest == 10.0
-    assert agreements.team_reviews([quarter(0.4, 10.0)])[0].lowest == 0.4
+    def judged(mean: float, scale: float | None) -> TeamReviews:
+        (team,), others = agreements.team_reviews([quarter(mean, scale)])
+        assert others == 0
+        return team
+
+    assert judged(3.0, None).highest == 5.0
+    assert judged(80.0, None).highest == 80.0
+    assert judged(0.4, 10.0).highest == 10.0
+    assert judged(0.4, 10.0).lowest == 0.4
+
+
+def test_a_change_of_scale_is_no_fall_and_only_what_is_on_the_newest_scale_is_compared() -> None:
+    def quarter(ended: date, mean: float, scale: float | None, reviews: int = 12) -> TeamQuarter:
+        return TeamQuarter("a", ended, reviews, reviews, mean, 0.5, scale)
+
+    spring, summer, autumn = date(2026, 4, 30), date(2026, 7, 31), date(2026, 10, 31)
+    now = datetime(2026, 11, 21, 3, tzinfo=UTC)
+    for old in (10.0, None):
+        (team,), others = agreements.team_reviews([quarter(spring, 8.0, old), quarter(summer, 8.0, old), quarter(autumn, 4.0, 5.0)])
+        assert (len(team.periods), team.highest, others) == (1, 5.0, 1)
+        assert not performance.detect([team], now).findings
+    mixed = [quarter(spring, 4.0, 5.0), quarter(summer, 4.1, 5.0), quarter(autumn, 4.0, 5.0), quarter(autumn, 7.0, 10.0, reviews=5)]
+    (team,), others = agreements.team_reviews(mixed)
+    assert ([period.mean for period in team.periods], team.highest, others) == ([4.0, 4.1, 4.0], 5.0, 1)
+    fallen, _ = agreements.team_reviews([quarter(spring, 8.0, 10.0), quarter(summer, 8.0, 10.0), quarter(autumn, 4.0, 10.0)])
+    assert performance.detect(fallen, now).findings

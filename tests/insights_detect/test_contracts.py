@@ -58,6 +58,20 @@ def test_a_contract_that_renews_itself_after_the_last_day_for_notice_says_so() -
     assert finding.actions[0].action == "Ask the other side for better terms before the next term begins."
 
 
+def test_where_nobody_told_whether_it_renews_itself_nothing_is_said_of_it() -> None:
+    untold, no = (
+        expiring(replace(CONTRACT, notice_by=None, ends=TODAY + timedelta(days=40), renews_itself=told)) for told in (None, False)
+    )
+    assert untold is not None
+    assert no is not None
+    assert untold.title == "The term of Office cleaning ends in 40 days, on 13 May 2026"
+    assert untold.data_points["autoRenews"] is None
+    assert "renew itself" not in untold.description
+    assert "otherwise" not in untold.actions[0].estimated_impact
+    assert "does not renew itself" in no.description
+    assert "ends otherwise" in no.actions[0].estimated_impact
+
+
 def test_without_value_or_currency_no_amount_is_told() -> None:
     for figures in (
         replace(CONTRACT, value=None),
@@ -107,6 +121,7 @@ def test_the_data_points_are_plain_json() -> None:
         (replace(PLAIN, ends=None), "NO_END_DATE"),
         (replace(PLAIN, ends=TODAY - timedelta(days=1)), "CONTRACT_ENDED"),
         (replace(PLAIN, notice_by=TODAY + timedelta(days=41)), "INVALID_DATES"),
+        (replace(PLAIN, starts=TODAY - timedelta(days=9), notice_by=TODAY - timedelta(days=10)), "INVALID_DATES"),
         (replace(PLAIN, value=float("nan")), "INVALID_FIGURES"),
         (replace(PLAIN, risk=1.2), "INVALID_FIGURES"),
         (replace(PLAIN, risk=float("nan")), "INVALID_FIGURES"),

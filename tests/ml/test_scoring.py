@@ -4,10 +4,12 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.ml import scoring
 from server.ml.boosting import ArtifactInvalid
 from server.ml.calibration import CalibrationInvalid
 from server.ml.card import CardInvalid
@@ -55,6 +57,15 @@ def test_the_strongest_contributions_come_first_with_direction_and_band(row: dic
         assert contribution.value == values[contribution.feature]
         assert contribution.direction is (Direction.INCREASES if contribution.value > 0 else Direction.DECREASES)
         assert (contribution.band is Band.MISSING) == (contribution.feature not in row)
+
+
+def test_what_moved_rows_of_a_batch_is_all_of_it_however_little_a_score_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "SHOWN", 1)
+    rows, _ = small()
+    for place, moved in enumerate(scorer().batch(rows.columns).moved(np.arange(5))):
+        row = rows.row(place)
+        assert dict(moved) == pytest.approx({name: value for name, value in scorer().explain(row).values.items() if value})
+        assert len(scorer().score(row).contributions) == 1 < len(moved)
 
 
 def test_what_matters_is_explained_in_the_right_direction() -> None:

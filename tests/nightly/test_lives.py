@@ -9,6 +9,7 @@ import pytest
 from analytics.admin.v1 import operations_service_pb2 as ops
 from analytics.v1 import fact_service_pb2 as facts
 from analytics.v1 import insights_pb2 as pb
+from google.type.date_pb2 import Date
 
 from server.insights.model import InsightType
 from tests.nightly.nights import NIGHT, OCTOBER, TODAY, contract, months, pay, staff
@@ -77,6 +78,18 @@ async def test_a_spike_of_the_month_before_stays_until_it_expires_and_not_a_day_
         assert await plain.insights(org) == []
 
 
+async def test_a_spike_whose_month_is_corrected_when_the_next_one_is_loaded_is_withdrawn(plain: Nights, org: str) -> None:
+    async with plain.at(datetime(2025, 10, 21, 3, tzinfo=UTC)):
+        await plain.load(org, pay(months(160_000.0, OCTOBER - 1)))
+        await plain.run()
+        assert await plain.kinds(org) == {SPIKE}
+    async with plain.at(datetime(2025, 11, 2, 3, tzinfo=UTC)):
+        await plain.load(org, pay({OCTOBER: 101_500.0, OCTOBER - 1: 100_700.0}))
+        run = await plain.run()
+        assert await plain.insights(org) == []
+        assert run.daily_metrics_result.counts["insights_withdrawn"] == 1
+
+
 async def test_control_a_spike_of_the_month_before_that_is_corrected_while_it_is_looked_for_goes(plain: Nights, org: str) -> None:
     await plain.load(org, pay(months(160_000.0)))
     await plain.run()
@@ -123,6 +136,43 @@ async def test_without_an_active_model_dates_and_pay_are_judged_and_the_rest_is_
     assert run.daily_metrics_result.counts["not_judged_no_active_model"] >= 2
     (spike,) = [each for each in await plain.insights(org) if each.insight_type == SPIKE]
     assert (spike.provenance.detector, spike.provenance.model_version) == ("payroll/1", "")
+
+
+async def test_a_contract_past_its_end_that_is_marked_active_is_counted_and_not_told(plain: Nights, org: str) -> None:
+    before = (await plain.run()).daily_metrics_result.counts["not_judged_contract_ended"]
+    await plain.load(org, [contract("c-1", TODAY - timedelta(days=1)), contract("c-2", TODAY + timedelta(days=9))])
+    assert (await plain.run()).daily_metrics_result.counts["not_judged_contract_ended"] == before + 1
+    assert (await plain.only(org)).data_points["contractKey"] == "c-2"
+
+
+async def test_the_facts_of_a_contract_are_as_of_the_day_they_were_loaded(plain: Nights, org: str) -> None:
+    await plain.load(org, [contract("c-1", TODAY + timedelta(days=60))])
+    async with plain.at(NIGHT + timedelta(days=5)):
+        await plain.run()
+        as_of = (await plain.only(org)).provenance.facts_as_of
+    assert (as_of.year, as_of.month, as_of.day) == (TODAY.year, TODAY.month, TODAY.day)
+
+
+async def test_without_exits_no_turnover_is_told_or_contributed_and_that_is_counted(plain: Nights, org: str) -> None:
+    people = staff(12)
+    for person in staff(12):
+        person.as_of.CopyFrom(Date(year=2024, month=10, day=31))
+        people.append(person)
+    await plain.load(org, people)
+
+    async def contributed() -> int | None:
+        async with superuser(plain.cluster, plain.service) as connection:
+            of_turnover = "SELECT count(*) FROM organization_metrics WHERE org_id = $1 AND metric = 'employee_turnover_rate'"
+            found: int | None = await connection.fetchval(of_turnover, org)
+        return found
+
+    without = (await plain.run()).daily_metrics_result.counts["not_judged_no_exits"]
+    assert await contributed() == 0
+    await plain.load(org, [made_facts.exit_of(1), made_facts.exit_of(9_999)])
+    counts = (await plain.run()).daily_metrics_result.counts
+    assert await contributed() == 1
+    assert counts["not_judged_no_exits"] == without - 1
+    assert counts["not_judged_unknown_leaver"] >= 1
 
 
 async def test_the_values_of_a_night_are_there_once_however_often_it_runs(plain: Nights, org: str) -> None:

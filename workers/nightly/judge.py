@@ -11,12 +11,11 @@ import numpy as np
 
 from server.insights.detect import contracts, payroll, performance, turnover
 from server.insights.detect.inputs import FlaggedEmployee, TurnoverFigures
-from server.insights.detect.outcome import month_number
+from server.insights.detect.outcome import SkipReason
 from server.insights.evidence.model import EPOCH_ORDINAL
 from server.insights.figures import agreements, money, staff
 from server.insights.figures.contributions import contributions, main_currency
 from server.insights.model import InsightType, fingerprint
-from server.stats.turnover import turnover_rate
 from workers.nightly import outlook, risks
 
 if TYPE_CHECKING:
@@ -74,18 +73,22 @@ def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
     """Look for everything in one organization's facts."""
     night, today = Night(), now.date()
     months = staff.headcounts(evidence.workforce, today)
-    rate = turnover_rate(months)
+    rate = staff.rate(evidence.workforce, months)
     night.contributions = list(contributions(evidence, months, rate, today))
+    night.skipped += Counter({SkipReason.UNKNOWN_LEAVER.value: evidence.workforce.strangers})
     if evidence.workforce.keys:
+        night.skipped += Counter({SkipReason.NO_EXITS.value: not staff.has_exits(evidence.workforce)})
         _judge_staff(night, evidence, models.turnover, rate, now)
     else:
         night.judged.add(InsightType.HIGH_TURNOVER_RISK)
     payrolls = money.payrolls(evidence.payroll, today)
     night.take(payroll.detect(payrolls, now), InsightType.PAYROLL_COST_SPIKE)
-    night.kept |= _earlier_spikes(payrolls, today)
+    night.kept |= _earlier_spikes(payrolls)
     outlook.judge_budgets(night, evidence, models, now)
     _judge_contracts(night, evidence, models.contract_risk, now)
-    night.take(performance.detect(agreements.team_reviews(evidence.reviews), now), InsightType.PERFORMANCE_DECLINE)
+    teams, of_other_scales = agreements.team_reviews(evidence.reviews)
+    night.take(performance.detect(teams, now), InsightType.PERFORMANCE_DECLINE)
+    night.skipped += Counter({SkipReason.OTHER_SCALE.value: of_other_scales})
     return night
 
 
@@ -113,7 +116,6 @@ def _judge_staff(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, 
 
 def _judge_contracts(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, now: datetime) -> None:
     """Dates are looked at without a model too; risks are not, and then no earlier one is taken back."""
-    today = now.date()
     scored: Sequence[risks.Risk | None] = [None] * len(evidence.contracts)
     judged = {InsightType.CONTRACT_EXPIRING}
     if ready is not None:
@@ -121,16 +123,16 @@ def _judge_contracts(night: Night, evidence: Evidence, ready: Ready[Scorer] | No
         judged.add(InsightType.CONTRACT_AT_RISK)
     elif evidence.contracts:
         night.skipped[NO_ACTIVE_MODEL] += 1
-    figures = [agreements.contract_figures(each, today, risk) for each, risk in zip(evidence.contracts, scored, strict=True)]
+    figures = [agreements.contract_figures(each, risk) for each, risk in zip(evidence.contracts, scored, strict=True)]
     night.take(contracts.detect(figures, now), *judged)
 
 
-def _earlier_spikes(payrolls: Iterable[CostCentrePayroll], today: date) -> set[bytes]:
-    """A spike of the month before the newest stays until it expires: it was one, and is not looked for any more."""
+def _earlier_spikes(payrolls: Iterable[CostCentrePayroll]) -> set[bytes]:
+    """A spike of the month before the newest is no news but stays until it expires, unless the month was corrected meanwhile."""
     found = set()
     for each in payrolls:
-        newest = each.months.first + len(each.months.values) - 1
-        if newest < month_number(today):
-            subject = payroll.subject(each.cost_centre, each.currency, newest - 1)
+        before = each.months.first + len(each.months.values) - 2
+        if payroll.is_spike(each, before):
+            subject = payroll.subject(each.cost_centre, each.currency, before)
             found.add(fingerprint(InsightType.PAYROLL_COST_SPIKE, subject))
     return found

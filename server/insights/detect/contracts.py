@@ -64,9 +64,13 @@ def _flaw(contract: ContractFigures, today: date) -> SkipReason | None:
         return SkipReason.NO_END_DATE
     if contract.ends is not None and contract.ends < today:
         return SkipReason.CONTRACT_ENDED
-    if contract.ends is not None and contract.notice_by is not None and contract.notice_by > contract.ends:
+    if not (_is_in_order(contract.starts, contract.notice_by) and _is_in_order(contract.notice_by, contract.ends)):
         return SkipReason.INVALID_DATES
     return None
+
+
+def _is_in_order(first: date | None, second: date | None) -> bool:
+    return first is None or second is None or first <= second
 
 
 def _expiring(contract: ContractFigures, now: datetime, subject: str) -> Finding | None:
@@ -82,7 +86,7 @@ def _expiring(contract: ContractFigures, now: datetime, subject: str) -> Finding
         1 - to_notice / NOTICE_DAYS if to_notice is not None and by_notice else 0.0,
     )
     title = wording.name(contract.title or contract.key)
-    first = f"Notice for {title} is due" if to_notice is not None and by_notice else f"{title} {_ends_or_renews(contract)}"
+    first = f"Notice for {title} is due" if to_notice is not None and by_notice else _ends_or_renews(contract, title)
     days, on = (to_notice, notice) if to_notice is not None and notice is not None and by_notice else (to_end, ends)
     return Finding(
         insight_type=InsightType.CONTRACT_EXPIRING,
@@ -103,8 +107,10 @@ def _expiring(contract: ContractFigures, now: datetime, subject: str) -> Finding
     )
 
 
-def _ends_or_renews(contract: ContractFigures) -> str:
-    return "renews itself" if contract.renews_itself else "ends"
+def _ends_or_renews(contract: ContractFigures, title: str) -> str:
+    if contract.renews_itself is None:
+        return f"The term of {title} ends"
+    return f"{title} renews itself" if contract.renews_itself else f"{title} ends"
 
 
 def _deadlines(contract: ContractFigures, ends: date, to_end: int, to_notice: int | None) -> str:
@@ -112,14 +118,17 @@ def _deadlines(contract: ContractFigures, ends: date, to_end: int, to_notice: in
     worth = (
         f" It is worth {wording.money(contract.value, contract.currency)}." if _has_value(contract) and contract.value is not None else ""
     )
-    how = "and renews itself unless notice is given" if contract.renews_itself else "and does not renew itself"
+    how = _RENEWAL[contract.renews_itself]
     notice = ""
     if contract.notice_by is not None and to_notice is not None:
         notice = f" Notice can be given until {wording.day(contract.notice_by)} ({wording.in_days(to_notice)})."
     elif contract.notice_by is not None:
         meaning = ", so that it will go on" if contract.renews_itself else ""
         notice = f" The last day for notice was {wording.day(contract.notice_by)}{meaning}."
-    return f"{title} runs to {wording.day(ends)} ({wording.in_days(to_end)}) {how}.{notice}{worth}"
+    return f"{title} runs to {wording.day(ends)} ({wording.in_days(to_end)}){how}.{notice}{worth}"
+
+
+_RENEWAL = {True: " and renews itself unless notice is given", False: " and does not renew itself", None: ""}
 
 
 def _deadline_actions(contract: ContractFigures, to_notice: int | None, nearness: float) -> tuple[Action, ...]:
@@ -131,7 +140,8 @@ def _deadline_actions(contract: ContractFigures, to_notice: int | None, nearness
         by = f" by {wording.day(contract.notice_by)}" if contract.notice_by is not None else ""
         decide = Action(f"Decide{by} whether to keep it, and give notice if not.", priority, f"{worth} renews otherwise." if worth else "")
     else:
-        decide = Action("Decide whether to renew, replace or end it.", priority, f"{worth} ends otherwise." if worth else "")
+        stake = "depends on it" if contract.renews_itself is None else "ends otherwise"
+        decide = Action("Decide whether to renew, replace or end it.", priority, f"{worth} {stake}." if worth else "")
     return (decide, Action("Collect what was used and how well it was delivered, for the negotiation.", Priority.LOW))
 
 

@@ -46,6 +46,12 @@ def detect(payrolls: Iterable[CostCentrePayroll], now: datetime) -> Detected:
     return gathered([_judged(payroll, now) for payroll in payrolls])
 
 
+def is_spike(payroll: CostCentrePayroll, month: int) -> bool:
+    """Whether a month is, by the facts as they are now, as high as a finding needs."""
+    judgement = seasonal.judge(payroll.months, month)
+    return judgement is not None and judgement.is_unusual and judgement.score > 0 and judgement.expected >= outcome.LEAST_AMOUNT
+
+
 def subject(cost_centre: str, currency: str, month: int) -> str:
     """What a finding about a month is about."""
     return f"cost_centre/{cost_centre}/{currency}/{wording.iso_month(month)}"

@@ -22,6 +22,10 @@ EPOCH_ORDINAL = 719_163
 """`date.toordinal()` of 1970-01-01: days of evidence are counted from there, because numbers come over the wire faster than dates."""
 
 
+OVERDUE_DAYS = 90
+"""How long a contract that is past its end and still marked as active is told as such: after that nobody keeps its facts up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outline:
     """The time that a night is judged at, and of which kinds an organization has facts."""
@@ -38,9 +42,10 @@ class Workforce:
         keys: pseudonyms, in their order.
         first_seen: day (since 1970) of the first known state.
         last_seen: day of the latest known state.
-        left: day of the latest exit that is not in the future; None where there is none.
+        left: day of the latest exit, also one that is still to come; None where there is none.
+        leaving: whether the latest state says that they left within a year of it.
         attributes: at the latest state, by name; None or NaN where absent.
-        exits: day of every exit up to the day of the run, also of people of whom no state is known.
+        strangers: how many have an exit but no state, so that nobody knows when they came.
 
     """
 
@@ -48,8 +53,9 @@ class Workforce:
     first_seen: Days
     last_seen: Days
     left: Sequence[int | None]
+    leaving: Sequence[bool]
     attributes: Mapping[str, Column]
-    exits: Sequence[int]
+    strangers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +71,29 @@ class PayrollMonth:
 
 @dataclass(frozen=True, slots=True)
 class OpenContract:
-    """A contract in force, with what its risk is scored by; `first_start` is that of the first contract with the same other side."""
+    """A contract that is marked as active and has no other outcome than a renewal, with what its risk is scored by.
+
+    Args:
+        contract_key: its key.
+        known_on: day (UTC) on which it was loaded as it is.
+        start_date: first day.
+        end_date: last day, at most `OVERDUE_DAYS` ago; None for an open end.
+        first_start: start of the first contract with the same other side; None where that is not named.
+        notice_days: days of notice; None when not told.
+        auto_renew: whether it renews itself; None when not told.
+        value: of its whole term.
+        currency: ISO 4217.
+        attributes: what else is known, by name.
+
+    """
 
     contract_key: str
+    known_on: date
     start_date: date
     end_date: date | None
     first_start: date | None
     notice_days: int | None
-    auto_renew: bool
+    auto_renew: bool | None
     value: float
     currency: str
     attributes: Mapping[str, AttributeValue]
@@ -91,7 +112,7 @@ class SpendMonth:
 
 @dataclass(frozen=True, slots=True)
 class TeamQuarter:
-    """Reviews of a team in three complete months; `deviation` is that of the sample, 0 for a single review."""
+    """Reviews of a team in three complete months on one scale; `deviation` is that of the sample, 0 for a single review."""
 
     team: str
     ended: date

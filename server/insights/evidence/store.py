@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from server.facts.model import (
     FactSet,
 )
 from server.insights.evidence.model import (
+    OVERDUE_DAYS,
     EndedContracts,
     Evidence,
     OpenContract,
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 _TODAY, _SINCE = bindparam("today", type_=Date), bindparam("since", type_=Date)
 
-_NOBODY = Workforce((), (), (), (), {}, ())
+_NOBODY = Workforce((), (), (), (), (), {}, 0)
 _OUTLINE = text(
     f"""
     SELECT analytics_now() AS now, {", ".join(f"EXISTS (SELECT FROM {each} WHERE org_id = :org) AS {each}" for each in FactSet)}
@@ -65,15 +67,17 @@ _WORKFORCE = text(
     f"""
     WITH latest AS (
         SELECT * FROM (
-            SELECT employee_key, as_of, first_value(as_of) OVER w AS first_seen, lead(as_of) OVER w AS later, {", ".join(ATTRIBUTES)}
+            SELECT employee_key, as_of, first_value(as_of) OVER w AS first_seen, lead(as_of) OVER w AS later, left_within_year,
+                {", ".join(ATTRIBUTES)}
             FROM employees WHERE org_id = :org AND as_of <= :today WINDOW w AS (PARTITION BY employee_key ORDER BY as_of)
         ) states WHERE later IS NULL
     ), gone AS (
-        SELECT employee_key, max(exit_date) AS exit_date FROM employee_exits
-        WHERE org_id = :org AND exit_date <= :today GROUP BY employee_key
+        SELECT employee_key, max(exit_date) AS exit_date FROM employee_exits WHERE org_id = :org GROUP BY employee_key
     )
     SELECT coalesce(array_agg(l.employee_key), '{{}}') AS keys_, array_agg(g.exit_date - DATE '1970-01-01') AS gone,
-        ARRAY(SELECT exit_date - DATE '1970-01-01' FROM employee_exits WHERE org_id = :org AND exit_date <= :today) AS exits,
+        array_agg(coalesce(l.left_within_year, false)) AS leaving,
+        (SELECT count(*) FROM gone WHERE NOT EXISTS (
+            SELECT FROM employees e WHERE e.org_id = :org AND e.employee_key = gone.employee_key AND e.as_of <= :today)) AS strangers,
         {_days("first_seen")}, {_days("as_of")},
         {", ".join(f"array_agg(l.{name}) AS {name}" for name in TEXT_ATTRIBUTES)},
         {", ".join(_number(name) for name in _NUMBERS)}
@@ -96,12 +100,14 @@ _CONTRACTS = text(
         SELECT counterparty_key, min(start_date) AS first_start FROM contracts
         WHERE org_id = :org AND counterparty_key <> '' GROUP BY counterparty_key
     )
-    SELECT contract_key, start_date, end_date, first_start, CAST(value AS float8) AS value, currency, {", ".join(CONTRACT_ATTRIBUTES)}
+    SELECT contract_key, CAST(updated_at AT TIME ZONE 'UTC' AS date) AS known_on, start_date, end_date, first_start,
+        CAST(value AS float8) AS value, currency, {", ".join(CONTRACT_ATTRIBUTES)}
     FROM contracts LEFT JOIN known USING (counterparty_key)
-    WHERE org_id = :org AND status = 'active' AND start_date <= :today AND (end_date IS NULL OR end_date >= :today)
+    WHERE org_id = :org AND status = 'active' AND coalesce(outcome NOT IN ('completed', 'lapsed', 'terminated'), true)
+        AND start_date <= :today AND (end_date IS NULL OR end_date >= :since)
     ORDER BY contract_key
     """  # noqa: S608 - names of our own columns
-).bindparams(_TODAY)
+).bindparams(_TODAY, _SINCE)
 
 _SPEND = text(
     """
@@ -116,13 +122,13 @@ _SPEND = text(
 _REVIEWS = text(
     """
     SELECT team, CAST(:ended - make_interval(months => 3 * back) AS date) AS before, count(DISTINCT employee_key) AS people,
-        count(*) AS reviews, avg(score) AS mean, coalesce(stddev_samp(score), 0) AS deviation, max(scale_max) AS scale_max
+        count(*) AS reviews, avg(score) AS mean, coalesce(stddev_samp(score), 0) AS deviation, scale_max
     FROM (
         SELECT team, employee_key, score, scale_max,
             CAST(extract(year FROM age(:ended, date_trunc('month', review_date) + INTERVAL '1 month')) * 4
                 + div(extract(month FROM age(:ended, date_trunc('month', review_date) + INTERVAL '1 month')), 3) AS integer) AS back
         FROM performance_reviews WHERE org_id = :org AND review_date >= :since AND review_date < :ended
-    ) r GROUP BY team, back ORDER BY team, back DESC
+    ) r GROUP BY team, back, scale_max ORDER BY team, back DESC, scale_max
     """
 ).bindparams(bindparam("ended", type_=Date), _SINCE)
 
@@ -130,7 +136,7 @@ _SCORES = text(
     """
     SELECT count(*) AS people, avg(least(greatest(score * 5 / scale_max, 1), 5)) AS mean FROM (
         SELECT DISTINCT ON (employee_key) score, scale_max FROM performance_reviews
-        WHERE org_id = :org AND scale_max IS NOT NULL AND review_date >= :since AND review_date <= :today
+        WHERE org_id = :org AND scale_max IS NOT NULL AND review_date > :since AND review_date <= :today
         ORDER BY employee_key, review_date DESC
     ) latest
     """
@@ -189,8 +195,9 @@ async def workforce(tx: ReadTx, org: OrgId, today: date) -> Workforce:
         first_seen=np.frombuffer(row.first_seen or b"", ">i4").astype(np.int32),
         last_seen=np.frombuffer(row.as_of or b"", ">i4").astype(np.int32),
         left=row.gone or (),
+        leaving=row.leaving or (),
         attributes={**texts, **numbers},
-        exits=row.exits,
+        strangers=row.strangers,
     )
 
 
@@ -201,16 +208,17 @@ async def payroll(tx: ReadTx, org: OrgId, today: date) -> Sequence[PayrollMonth]
 
 
 async def open_contracts(tx: ReadTx, org: OrgId, today: date) -> Sequence[OpenContract]:
-    """Return the contracts in force."""
-    rows = await tx.all(_CONTRACTS, {"org": org, "today": today})
+    """Return the contracts that are in force, or marked so though they ended lately."""
+    rows = await tx.all(_CONTRACTS, {"org": org, "today": today, "since": today - timedelta(days=OVERDUE_DAYS)})
     return [
         OpenContract(
             contract_key=row.contract_key,
+            known_on=row.known_on,
             start_date=row.start_date,
             end_date=row.end_date,
             first_start=row.first_start,
             notice_days=row.notice_days,
-            auto_renew=bool(row.auto_renew),
+            auto_renew=row.auto_renew,
             value=row.value,
             currency=row.currency,
             attributes={name: row[name] for name in CONTRACT_ATTRIBUTES if row[name] is not None},
@@ -226,7 +234,7 @@ async def spend(tx: ReadTx, org: OrgId, today: date) -> Sequence[SpendMonth]:
 
 
 async def team_reviews(tx: ReadTx, org: OrgId, today: date) -> Sequence[TeamQuarter]:
-    """Return the reviews of every team by quarters of complete months, two years back, oldest first within a team."""
+    """Return the reviews of every team by quarters of complete months and by scale, two years back, oldest first within a team."""
     ended = today.replace(day=1)
     rows = await tx.all(_REVIEWS, {"org": org, "ended": ended, "since": _years_before(today, _REVIEW_YEARS)})
     return [TeamQuarter(row.team, row.before - _DAY, row.people, row.reviews, row.mean, row.deviation, row.scale_max) for row in rows]
@@ -234,14 +242,19 @@ async def team_reviews(tx: ReadTx, org: OrgId, today: date) -> Sequence[TeamQuar
 
 async def latest_scores(tx: ReadTx, org: OrgId, today: date) -> Scores:
     """Return the mean of everybody's latest score of the last twelve months, brought to a scale up to 5."""
-    row = await tx.one(_SCORES, {"org": org, "today": today, "since": _years_before(today, 1)})
+    row = await tx.one(_SCORES, {"org": org, "today": today, "since": _year_ago(today)})
     return Scores(row.people, row.mean)
 
 
 async def ended_contracts(tx: ReadTx, org: OrgId, today: date) -> EndedContracts:
     """Return how the contracts of the last twelve months ended, as far as they could have been renewed."""
-    row = await tx.one(_ENDED, {"org": org, "today": today, "since": _years_before(today, 1)})
+    row = await tx.one(_ENDED, {"org": org, "today": today, "since": _year_ago(today)})
     return EndedContracts(row.renewed, row.ended)
+
+
+def _year_ago(today: date) -> date:
+    """Return the day after which the last twelve months begin; of 29 February it is the 28th."""
+    return date(today.year - 1, today.month, min(today.day, monthrange(today.year - 1, today.month)[1]))
 
 
 def _years_before(day: date, years: int) -> date:

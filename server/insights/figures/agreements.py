@@ -10,7 +10,6 @@ from server.insights.detect.inputs import ContractFigures, ReviewPeriod, TeamRev
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
 
     from server.insights.detect.inputs import ModelUsed, Reason
     from server.insights.evidence.model import OpenContract, TeamQuarter
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 LOWEST_SCORE, DEFAULT_SCALE = 1.0, 5.0
 
 
-def contract_figures(contract: OpenContract, today: date, risk: tuple[float, tuple[Reason, ...], ModelUsed] | None) -> ContractFigures:
+def contract_figures(contract: OpenContract, risk: tuple[float, tuple[Reason, ...], ModelUsed] | None) -> ContractFigures:
     """Return a contract with its risk, None when it was not scored."""
     probability, reasons, model = risk or (None, (), None)
     notice_by = None
@@ -27,7 +26,8 @@ def contract_figures(contract: OpenContract, today: date, risk: tuple[float, tup
     return ContractFigures(
         key=contract.contract_key,
         ends=contract.end_date,
-        facts_as_of=today,
+        facts_as_of=contract.known_on,
+        starts=contract.start_date,
         notice_by=notice_by,
         renews_itself=contract.auto_renew,
         value=contract.value,
@@ -38,12 +38,17 @@ def contract_figures(contract: OpenContract, today: date, risk: tuple[float, tup
     )
 
 
-def team_reviews(rows: Sequence[TeamQuarter]) -> Sequence[TeamReviews]:
-    """Return the reviews of every team; a scale that is not told is taken to end at 5, or at the highest mean."""
+def team_reviews(rows: Sequence[TeamQuarter]) -> tuple[Sequence[TeamReviews], int]:
+    """Return the reviews of every team on its newest scale, and how many teams have others, which are left out.
+
+    Scores of two scales are not compared: 3 of 5 is no fall from 6 of 10, and nobody knows what it would have been there. A scale
+    that is not told is one of its own, and taken to end at 5 or at the highest mean.
+    """
     teams: dict[str, list[TeamQuarter]] = defaultdict(list)
     for row in rows:
         teams[row.team].append(row)
-    return [
+    kept = {team: _of_newest_scale(quarters) for team, quarters in teams.items()}
+    found = [
         TeamReviews(
             team=team,
             periods=tuple(ReviewPeriod(row.ended, row.people, row.reviews, row.mean, row.deviation) for row in quarters),
@@ -51,10 +56,17 @@ def team_reviews(rows: Sequence[TeamQuarter]) -> Sequence[TeamReviews]:
             lowest=min([LOWEST_SCORE, *(row.mean for row in quarters)]),
             highest=_highest(quarters),
         )
-        for team, quarters in teams.items()
+        for team, quarters in kept.items()
     ]
+    return found, sum(len(kept[team]) < len(quarters) for team, quarters in teams.items())
+
+
+def _of_newest_scale(quarters: Sequence[TeamQuarter]) -> Sequence[TeamQuarter]:
+    """Return those of the scale that most reviews of the newest quarter are on."""
+    newest = max(quarters, key=lambda row: (row.ended, row.reviews, row.scale_max or 0.0))
+    return [row for row in quarters if row.scale_max == newest.scale_max]
 
 
 def _highest(quarters: Sequence[TeamQuarter]) -> float:
-    told = [row.scale_max for row in quarters if row.scale_max is not None]
-    return max(told) if told else max([DEFAULT_SCALE, *(row.mean for row in quarters)])
+    told = quarters[0].scale_max
+    return told if told is not None else max([DEFAULT_SCALE, *(row.mean for row in quarters)])

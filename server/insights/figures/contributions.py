@@ -30,7 +30,8 @@ def contributions(
     if evidence.ended.ended:
         share = evidence.ended.renewed / evidence.ended.ended
         yield OrganizationMetric("contract_renewal_rate", period, share, evidence.ended.ended)
-    values = _of_main_currency([(contract.currency, contract.value) for contract in evidence.contracts])
+    in_force = [contract for contract in evidence.contracts if contract.end_date is None or contract.end_date >= today]
+    values = _of_main_currency([(contract.currency, contract.value) for contract in in_force])
     if values is not None and sum(values[1]) >= LEAST_AMOUNT:
         currency, amounts = values
         yield OrganizationMetric("average_contract_value", period, sum(amounts) / len(amounts), sum(amounts), currency)

@@ -9,7 +9,7 @@ import numpy as np
 
 from server.insights.detect.outcome import month_number, start_of_month
 from server.insights.evidence.model import EPOCH_ORDINAL
-from server.stats.turnover import WINDOW, HeadcountMonth
+from server.stats.turnover import WINDOW, HeadcountMonth, turnover_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from server.insights.evidence.model import Workforce
+    from server.stats.turnover import TurnoverRate
 
     Days = npt.NDArray[np.int64]
     Places = npt.NDArray[np.intp]
@@ -27,16 +28,16 @@ VANISHED_DAYS = 92
 month, and two may be missed."""
 
 _NEVER = np.iinfo(np.int64).max
+_NO_EXIT = np.iinfo(np.int64).min
 _DAYS_PER_YEAR = 365.25
 _ONE_DAY = timedelta(days=1)
 
 
 def present(workforce: Workforce) -> Places:
-    """Return the positions of those who work here now."""
+    """Return the positions of those who work here now and are not known to leave: neither an exit nor a state says so."""
     if not workforce.keys:
         return np.array([], np.intp)
-    seen = np.array(workforce.last_seen, np.int64)
-    return np.flatnonzero((_ended(workforce) == _NEVER) & (seen >= seen.max() - VANISHED_DAYS))
+    return np.flatnonzero((_ended(workforce) == _NEVER) & ~np.array(workforce.leaving, np.bool_))
 
 
 def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | None]:
@@ -46,7 +47,7 @@ def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | N
     """
     if not workforce.keys:
         return []
-    began, ended, exits = _began(workforce), _ended(workforce), np.array(workforce.exits, np.int64)
+    began, ended, exits = _began(workforce), _ended(workforce), _exits(workforce)
     newest = month_number(today)
     known_from = int(np.min(workforce.first_seen))
     months: list[HeadcountMonth | None] = []
@@ -58,6 +59,16 @@ def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | N
         headcount = int(((began <= last) & (ended > last)).sum())
         months.append(HeadcountMonth(headcount, int(((exits >= first) & (exits <= last)).sum())))
     return months
+
+
+def rate(workforce: Workforce, months: Sequence[HeadcountMonth | None]) -> TurnoverRate | None:
+    """Return the turnover of `months`; None where no exit of anybody is known: exits that nobody loads are no loyalty."""
+    return turnover_rate(months) if has_exits(workforce) else None
+
+
+def has_exits(workforce: Workforce) -> bool:
+    """Whether the exit of anybody with a state is known."""
+    return any(day is not None for day in workforce.left)
 
 
 def mean_headcount(months: Sequence[HeadcountMonth | None]) -> float | None:
@@ -86,12 +97,21 @@ def _began(workforce: Workforce) -> Days:
 
 
 def _ended(workforce: Workforce) -> Days:
-    """When each left: by an exit after the latest state, or by vanishing; `_NEVER` for those who did not."""
+    """When each left or is to leave: by an exit, or by vanishing; `_NEVER` for those who do neither.
+
+    An exit before the month of the latest state is over: they came back. In that month it counts, because a state at the end of a
+    month also tells of those who were there in it.
+    """
     seen = np.array(workforce.last_seen, np.int64)
-    left = np.array([day if day is not None else -1 for day in workforce.left], np.int64)
-    told = np.where(left >= seen, left, _NEVER)
+    left = _exits(workforce)
+    month_of_state = seen.astype("datetime64[D]").astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    told = np.where(left >= month_of_state, left, _NEVER)
     vanished = (told == _NEVER) & (seen < seen.max() - VANISHED_DAYS)
     return np.where(vanished, seen, told)
+
+
+def _exits(workforce: Workforce) -> Days:
+    return np.array([day if day is not None else _NO_EXIT for day in workforce.left], np.int64)
 
 
 def _day(day: date) -> int:
