@@ -76,6 +76,10 @@ class Action:
     estimated_impact: str = ""
     resource_url: str = ""
 
+    def to_json(self) -> Json:
+        """Return what is stored."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -85,6 +89,10 @@ class Provenance:
     facts_as_of: date
     model_type: str = ""
     model_version: str = ""
+
+    def to_json(self) -> Json:
+        """Return what is stored."""
+        return {name: getattr(self, name) for name in self.__slots__} | {"facts_as_of": self.facts_as_of.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ organization come one after the other, and no insight is made twice.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -270,10 +270,8 @@ def _given(org: OrgId, changes: Sequence[Change], encode: Encode) -> dict[str, o
         "description": [finding.description for finding in findings],
         "confidence": [Decimal(str(finding.shown_confidence)) for finding in findings],
         "data_points": [_json(finding.data_points) for finding in findings],
-        "actions": [_json([asdict(action) for action in finding.actions]) for finding in findings],
-        "provenance": [
-            _json({**asdict(finding.provenance), "facts_as_of": finding.provenance.facts_as_of.isoformat()}) for finding in findings
-        ],
+        "actions": [_json([action.to_json() for action in finding.actions]) for finding in findings],
+        "provenance": [_json(finding.provenance.to_json()) for finding in findings],
         "severity": [finding.severity for finding in findings],
         "digest": [finding.digest for finding in findings],
         "message": [encode(insight) for insight in insights],

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,12 +101,11 @@ class FeatureEncoding:
             out[:, 0] = column
             return
         # One look-up a row; to compare each row's text with each category takes ten times as long.
-        places = {category: position for position, category in enumerate(self.categories)}
-        found = np.array([places.get(text, -1) for text in column.tolist()], dtype=np.intp)
-        known = np.nonzero(found >= 0)[0]
-        out[:] = 0.0
-        out[known, found[known]] = 1.0
-        out[column == None] = np.nan  # noqa: E711 - elementwise on an object array
+        rows = np.zeros((self.width + 2, self.width), dtype=np.float32)
+        np.fill_diagonal(rows, 1.0)
+        rows[self.width] = np.nan
+        places: dict[str | None, int] = {category: position for position, category in enumerate((*self.categories, None))}
+        out[:] = rows[np.fromiter(map(places.get, column.tolist(), repeat(-1)), np.intp, len(column))]
 
     def band(self, value: FeatureValue | None) -> Band:
         """Where a value lies.
@@ -184,7 +184,7 @@ def _array(feature: FeatureSpec, column: Column | None, rows: int) -> npt.NDArra
         texts = np.full(rows, None, dtype=np.object_)
         if column is not None:
             keys = {value: None if value is None else category_key(str(value)) for value in set(column)}
-            texts[:] = [keys[value] for value in column]
+            texts[:] = list(map(keys.__getitem__, column))
         return texts
     return np.full(rows, np.nan) if column is None else np.array(column, dtype=np.float64)
 

@@ -28,6 +28,11 @@ class HistoryTooShort(ValueError):
     """A history has too few months with a value within the last three years; the text says how many are needed."""
 
 
+def is_long_enough(history: Series) -> bool:
+    """Whether a series has as many months with a value within its last three years as a forecast needs."""
+    return int(np.sum(~np.isnan(history.values[-WINDOW:]))) >= MINIMUM_HISTORY
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """The coming months of a series; all (n,), in the units of the series.

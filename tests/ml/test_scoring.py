@@ -13,7 +13,7 @@ from server.ml import scoring
 from server.ml.boosting import ArtifactInvalid
 from server.ml.calibration import CalibrationInvalid
 from server.ml.card import CardInvalid
-from server.ml.encoding import Band, EncoderInvalid
+from server.ml.encoding import Band, Column, EncoderInvalid
 from server.ml.features import SchemaInvalid
 from server.ml.scoring import SHOWN, Direction, Scorer
 from tests.ml.rows import SCHEMA
@@ -90,6 +90,20 @@ def test_one_row_scores_as_it_does_among_many() -> None:
 @given(st.lists(any_row, min_size=1, max_size=20))
 def test_rows_scored_together_get_what_each_gets_alone(rows: list[dict[str, float]]) -> None:
     assert scorer().scores(rows) == [scorer().score(row) for row in rows]
+
+
+@unhurried
+@given(st.lists(any_row, min_size=1, max_size=20), st.sets(st.integers(0, 19)))
+def test_a_batch_says_of_the_rows_that_are_asked_for_what_each_gets_alone(rows: list[dict[str, float]], asked: set[int]) -> None:
+    columns = {name: [row.get(name) for row in rows] for name in SCHEMA.names}
+    arrays: dict[str, Column] = {name: np.array(column, np.float64) for name, column in columns.items() if name != "unit"}
+    arrays["unit"] = np.array(columns["unit"], np.object_)
+    places = sorted(place for place in asked if place < len(rows))
+    alone = [scorer().score(row) for row in rows]
+    for batch in (scorer().batch(columns), scorer().batch(arrays)):
+        assert batch.probabilities.tolist() == [score.probability for score in alone]
+        moved = batch.moved(np.array(places, np.intp))
+        assert moved == [[(part.feature, part.value) for part in alone[place].contributions] for place in places]
 
 
 def test_a_model_survives_being_stored() -> None:
