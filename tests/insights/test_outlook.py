@@ -75,7 +75,7 @@ def judged(model: Repeating, *units: str) -> Night:
     """Judge the budgets of some units."""
     rows = [row for unit in units for row in spend(unit)]
     night = Night()
-    evidence = Evidence(Workforce((), (), (), (), {}, ()), [], [], EndedContracts(0, 0), rows, [], Scores(0, None))
+    evidence = Evidence(Workforce((), (), (), (), (), {}, 0), [], [], EndedContracts(0, 0), rows, [], Scores(0, None))
     judge_budgets(night, evidence, Models(spend=Ready(cast("Forecaster", model), ModelUsed("spend_forecasting", "1.0.0"))), NOW)
     return night
 
