@@ -72,7 +72,7 @@ async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: 
         known = employees_pb2.EmployeeAttributes(department="Sales", monthly_income=income)
         return employees_pb2.Employee(employee_key=key, as_of=day, attributes=known)
 
-    earlier, later, future = Date(year=2026, month=9, day=30), Date(year=2026, month=10, day=31), Date(year=2026, month=12, day=31)
+    earlier, later, future = Date(year=2026, month=9, day=30), Date(year=2026, month=10, day=31), Date(year=2026, month=11, day=22)
     people = [state("b", earlier, 1.0), state("b", later, 2.0), state("b", future, 3.0), state("a", earlier, 4.0)]
     gone = [payroll_pb2.EmployeeExit(employee_key="a", exit_date=Date(year=2026, month=10, day=5))]
     gone += [payroll_pb2.EmployeeExit(employee_key="never-seen", exit_date=Date(year=2026, month=6, day=5))]
