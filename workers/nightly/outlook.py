@@ -65,8 +65,9 @@ def _ahead(plan: Budget, forecaster: Forecaster) -> Sequence[ForecastMonth] | No
         return []
     if left + gap > forecaster.card.horizon:
         return None
+    # With its plan, as the models learn: of a feature that is never missing in training a model knows nothing where it is missing.
     try:
-        forecast = forecaster.forecasts([Series.of(plan.unit, list(known), list(known.values()))], left + gap)[0]
+        forecast = forecaster.forecasts([Series.of(plan.unit, list(known), list(known.values()), budget=plan.plan)], left + gap)[0]
     except HistoryTooShort:
         return None
     months = zip(forecast.months.tolist(), forecast.median.tolist(), forecast.low.tolist(), forecast.high.tolist(), strict=True)
