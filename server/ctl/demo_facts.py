@@ -33,7 +33,10 @@ _Row = TypeVar("_Row")
 CURRENCY = "EUR"
 _SEED = 20261102
 _BATCH = 2_000
-_SPIKE, _OVERRUN, _DECLINE = 1.45, 1.5, 1.2
+_SPIKE, _DECLINE = 1.45, 1.2
+_OVERRUN, _SAVING, _SAVERS = (1.3, 1.6), (0.65, 0.85), 0.4
+_USUAL, _SINCE, _NOISE = (0.88, 1.0), (4, 20), (0.02, 0.08)
+_LEVEL, _PLANNING, _OVERRUNNING = 0.3, (12, 18, 24, 36, 36), 3
 _CONTRACTS = 18
 _SPEND_MONTHS, _PLAN_MONTHS = 36, 12
 _CATEGORIES = ("Cloud services", "Travel", "Marketing", "Facilities")
@@ -154,22 +157,38 @@ def _lapse_log_odds(random: Random, known: ContractAttributes) -> float:
 
 
 def _spend(random: Random, organization: DemoOrganization, dates: Dates) -> list[SpendEntry]:
-    units = sorted(organization.shares)[: 1 if organization.history == 1 else 3]
-    return [entry for unit in units for category in _CATEGORIES[:1] for entry in _series(random, organization, dates, (unit, category))]
+    units = sorted(organization.shares)[: 1 if organization.history == 1 else None]
+    return [entry for place, unit in enumerate(units) for entry in _series(random, organization, dates, unit, place)]
 
 
-def _series(random: Random, organization: DemoOrganization, dates: Dates, key: tuple[str, str]) -> Iterator[SpendEntry]:
-    unit, category = key
-    level, phase, swing = organization.employees * random.uniform(80, 200), random.uniform(0, 12), random.uniform(0.1, 0.35)
-    overrun = Story.OVERRUN in organization.stories
+def _series(random: Random, organization: DemoOrganization, dates: Dates, unit: str, place: int) -> Iterator[SpendEntry]:
+    level, phase, noise = organization.employees * random.uniform(80, 200), random.uniform(0, 12), random.uniform(*_NOISE)
+    swing = 0.0 if random.random() < _LEVEL else random.uniform(0.1, 0.35)
+    usual, (step, since) = random.uniform(*_USUAL), _step(random, organization, place)
+    # Not everybody has planned for three years: of plans that never miss a model would not learn to do without.
+    planning = random.choice(_PLANNING)
     for back in range(_SPEND_MONTHS - 1, -_PLAN_MONTHS - 1, -1):
         month = _months_before(dates.latest, back)
         planned = level * (1 + swing * math.sin((month.month + phase) / 6 * math.pi))
-        entry = SpendEntry(unit=unit, category=category, period=as_date(month), budget=f"{planned:.2f}", currency_code=CURRENCY)
+        entry = SpendEntry(unit=unit, category=_CATEGORIES[0], period=as_date(month), currency_code=CURRENCY)
+        if back < planning:
+            entry.budget = f"{planned:.2f}"
         if back >= 0:
-            grown = _OVERRUN if overrun and back < 6 else 1.0  # noqa: PLR2004 - since half a year
-            entry.amount = f"{planned * grown * random.lognormvariate(0, 0.07):.2f}"
+            share = usual * (step if back < since else 1.0)
+            entry.amount = f"{planned * share * random.lognormvariate(0, noise):.2f}"
         yield entry
+
+
+def _step(random: Random, organization: DemoOrganization, place: int) -> tuple[float, int]:
+    """How a unit's spend changed against its plan, and for how many months it has.
+
+    Every unit has a month of its own, and some fall where others rise: a model that learns from all of them together would take a
+    step that all make at once for something that happens to everybody.
+    """
+    since = random.randint(*_SINCE)
+    if Story.OVERRUN in organization.stories and place < _OVERRUNNING:
+        return random.uniform(*_OVERRUN), since
+    return (random.uniform(*_SAVING), since) if random.random() < _SAVERS else (1.0, since)
 
 
 def _reviews(random: Random, organization: DemoOrganization, people: Sequence[Employee], dates: Dates) -> Iterator[PerformanceReview]:

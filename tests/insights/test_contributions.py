@@ -46,9 +46,9 @@ def made(known: Evidence, months: Sequence[HeadcountMonth | None] = ()) -> dict[
     return {each.metric: each for each in found}
 
 
-def paid(back: int, cost: float, currency: str = "EUR", centre: str = "Sales") -> PayrollMonth:
+def paid(back: int, cost: float, currency: str = "EUR", centre: str = "Sales", people: int = 1) -> PayrollMonth:
     """What was paid so many months before October 2026."""
-    return PayrollMonth(centre, currency, OCTOBER - back, cost, 1)
+    return PayrollMonth(centre, currency, OCTOBER - back, cost, people)
 
 
 def spent(back: int, amount: float | None, budget: float | None, currency: str = "EUR") -> SpendMonth:
@@ -115,15 +115,32 @@ def test_payroll_without_a_known_headcount_or_of_nothing_is_left_out() -> None:
 
 
 def test_of_mixed_currencies_the_most_frequent_is_counted_and_the_others_are_not_added() -> None:
-    pay = [paid(0, 1_000.0), paid(1, 1_000.0), paid(0, 7e6, "USD")]
-    found = made(evidence(pay), TEN_PEOPLE)["payroll_cost_per_employee"]
-    assert (found.value, found.currency) == (1_200.0, "EUR")
     deals = made(evidence(contracts=[contract(100.0), contract(300.0), contract(9e6, "USD")]))["average_contract_value"]
     assert (deals.value, deals.weight, deals.currency) == (200.0, 400.0, "EUR")
     spend = [spent(0, 110.0, 100.0), spent(1, 110.0, 100.0), spent(0, 9e6, 1.0, "USD")]
     over = made(evidence(spend=spend))["budget_variance_pct"]
     assert over.value == pytest.approx(10.0)
     assert over.weight == 2
+
+
+def test_pay_of_one_currency_is_divided_by_those_who_are_paid_in_it() -> None:
+    pay = [paid(0, 96_000.0, people=96), paid(0, 7e6, "USD", people=4)]
+    found = made(evidence(pay), [HeadcountMonth(100, 0)] * WINDOW)["payroll_cost_per_employee"]
+    assert found.value == pytest.approx(12_000.0)
+    assert (found.weight, found.currency) == (96_000.0 * 12, "EUR")
+
+
+def test_pay_is_left_out_when_more_than_a_twentieth_is_paid_in_other_currencies_however_many_cost_centres_they_have() -> None:
+    many = [paid(0, 1_000.0, centre=f"c-{number}") for number in range(6)]
+    assert "payroll_cost_per_employee" not in made(evidence([*many, paid(0, 7e6, "USD", people=94)]), TEN_PEOPLE)
+    assert "payroll_cost_per_employee" in made(evidence([*many, paid(0, 7e6, "USD", people=200)]), TEN_PEOPLE)
+
+
+def test_a_category_with_spend_and_no_plan_is_no_variance_of_another_that_is_planned() -> None:
+    planned = [spent(back, 100.0, 100.0) for back in range(6)]
+    beside = [SpendMonth("it", "EUR", OCTOBER - back, 900.0, None, "travel") for back in range(6)]
+    assert made(evidence(spend=[*planned, *beside])) == made(evidence(spend=planned))
+    assert made(evidence(spend=planned))["budget_variance_pct"].value == pytest.approx(0.0)
 
 
 def test_of_equally_frequent_currencies_the_first_by_name_is_the_main_one() -> None:

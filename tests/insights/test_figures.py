@@ -116,9 +116,55 @@ def test_the_budget_of_the_year_needs_a_plan_for_each_month() -> None:
     assert money.budgets(spend({1: 9.0}, None), TODAY) == ([], {"NO_BUDGET": 1})
 
 
-def test_in_january_the_year_that_has_ended_is_looked_at() -> None:
-    (plan,) = money.budgets(spend(dict.fromkeys(range(1, 13), 9.0)), date(2027, 1, 3))[0]
-    assert (plan.last_month, plan.spent, plan.spent_through) == (month(2026, 12), 108.0, month(2026, 12))
+def test_in_january_the_new_year_is_looked_at_of_which_nothing_is_spent_yet() -> None:
+    rows = spend(dict.fromkeys(range(1, 13), 9.0))
+    new = [SpendMonth("it", "EUR", month(2027, number), None, 11.0) for number in range(1, 13)]
+    (plan,) = money.budgets([*rows, *new], date(2027, 1, 3))[0]
+    assert (plan.budget, plan.last_month, plan.spent, plan.spent_through) == (132.0, month(2027, 12), 0.0, month(2026, 12))
+    assert plan.history == (9.0,) * 12
+    assert money.budgets(rows, date(2027, 1, 3)) == ([], {"NO_BUDGET": 1})
+
+
+def of_category(category: str, amounts: dict[int, float], planned: tuple[int, ...] = tuple(range(1, 13))) -> list[SpendMonth]:
+    """A category's spend of months of 2026, with a plan of 10 for some of them."""
+    return [
+        SpendMonth("it", "EUR", month(2026, number), amounts.get(number), 10.0 if number in planned else None, category)
+        for number in range(1, 13)
+    ]
+
+
+TO_OCTOBER = dict.fromkeys(range(1, 11), 9.0)
+
+
+def test_spend_of_a_category_that_is_not_planned_in_each_month_is_not_held_against_the_plans_of_others() -> None:
+    planned = of_category("licences", TO_OCTOBER)
+    (alone,) = money.budgets(planned, TODAY)[0]
+    for months in ((), (1, 2, 3)):
+        (beside,) = money.budgets([*planned, *of_category("travel", dict.fromkeys(range(1, 11), 900.0), months)], TODAY)[0]
+        assert beside == alone
+    (both,) = money.budgets([*planned, *of_category("travel", dict.fromkeys(range(1, 11), 900.0))], TODAY)[0]
+    assert (both.budget, both.spent) == (240.0, 9_090.0)
+
+
+def test_a_unit_with_plans_only_for_a_part_of_the_year_in_each_category_has_no_complete_budget() -> None:
+    rows = [*of_category("licences", TO_OCTOBER, tuple(range(1, 7))), *of_category("travel", TO_OCTOBER, tuple(range(7, 13)))]
+    assert money.budgets(rows, TODAY) == ([], {"INCOMPLETE_BUDGET": 1})
+
+
+def test_a_month_is_spent_when_each_planned_category_has_an_amount() -> None:
+    to_september = dict.fromkeys(range(1, 10), 9.0)
+    (plan,) = money.budgets([*of_category("licences", TO_OCTOBER), *of_category("travel", to_september)], TODAY)[0]
+    assert (plan.spent, plan.spent_through, len(plan.history)) == (162.0, month(2026, 9), 9)
+
+
+def test_a_gap_in_the_months_of_the_year_is_counted_and_not_judged_as_nothing_spent() -> None:
+    for missing in (1, 5, 9):
+        gappy = {number: amount for number, amount in TO_OCTOBER.items() if number != missing}
+        assert money.budgets(of_category("licences", gappy), TODAY) == ([], {"INCOMPLETE_SPEND": 1})
+        rows = [*of_category("licences", TO_OCTOBER), *of_category("travel", gappy)]
+        assert money.budgets(rows, TODAY) == ([], {"INCOMPLETE_SPEND": 1})
+    stopped = of_category("travel", dict.fromkeys(range(1, 7), 9.0))
+    assert money.budgets([*of_category("licences", TO_OCTOBER), *stopped], TODAY) == ([], {"INCOMPLETE_SPEND": 1})
 
 
 def test_a_scale_that_is_not_told_ends_at_five_or_at_the_highest_mean() -> None:

@@ -63,6 +63,32 @@ def test_an_overrun_that_has_happened_is_certain() -> None:
     assert "The expected overrun is EUR 100,000 (8.3% of the budget)." in finding.description
 
 
+def advice(figures: BudgetFigures) -> str:
+    return found(figures).actions[0].estimated_impact
+
+
+def test_what_is_said_to_end_the_year_on_budget_does() -> None:
+    # 1,254,000 are expected; nine times 6,000 bring them to 1,200,000.
+    assert advice(BUDGET) == "EUR 6,000 less a month than forecast, on average over the 9 months left, would end the year on budget."
+    last = replace(
+        BUDGET, spent=1_150_000.0, spent_through=JANUARY + 10, forecast=(ForecastMonth(JANUARY + 11, 90_000.0, 80_000.0, 99_000.0),)
+    )
+    assert advice(last) == "EUR 40,000 less than forecast in the month left would end the year on budget."
+
+
+def test_more_than_is_forecast_cannot_be_saved_and_the_least_overrun_is_said() -> None:
+    for spent, least in ((1_200_100.0, "100.00"), (1_300_000.0, "100,000")):
+        said = advice(replace(BUDGET, spent=spent))
+        assert said == f"The year cannot end on budget any more: the least overrun, with nothing more spent, is EUR {least}."
+    assert "would end the year on budget" in advice(replace(BUDGET, spent=1_200_000.0))
+
+
+def test_of_a_year_that_has_begun_with_nothing_spent_it_is_said_so() -> None:
+    year = tuple(ForecastMonth(JANUARY + ahead, 110_000.0, 100_000.0, 120_000.0) for ahead in range(12))
+    figures = replace(BUDGET, spent=0.0, spent_through=JANUARY - 1, forecast=year)
+    assert "Nothing of the year is spent yet." in found(figures).description
+
+
 def test_forecasts_before_and_after_the_year_do_not_count() -> None:
     extra = (*BUDGET.forecast, ForecastMonth(MARCH, 9e9, 9e9, 9e9), ForecastMonth(JANUARY + 12, 9e9, 9e9, 9e9))
     assert found(replace(BUDGET, forecast=extra)) == found(BUDGET)

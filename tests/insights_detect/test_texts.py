@@ -73,7 +73,10 @@ def test_budget_overrun() -> None:
         "The probability of ending over budget is 84.9%. The expected overrun is EUR 58,105 (4.8% of the budget)."
     )
     assert actions(found) == [
-        "medium: Hold back spending that is not committed yet. EUR 6,456 less in each of the 9 months left would end the year on budget.",
+        (
+            "medium: Hold back spending that is not committed yet. EUR 6,000 less a month than forecast, "
+            "on average over the 9 months left, would end the year on budget."
+        ),
         "medium: Decide early whether to move budget from elsewhere or to accept the overrun. EUR 58,105 to be covered.",
         "low: Check the largest open orders against the forecast.",
     ]

@@ -163,6 +163,17 @@ def test_a_forecaster_learns_nothing_from_the_held_out_months_and_they_judge_bot
     assert judged.candidate != judged.active
 
 
+def test_an_interval_that_does_not_hold_what_it_promises_keeps_a_version_out_where_many_points_tell() -> None:
+    own = monthly()
+    metrics = {"mase_median": 0.8, "naive_mase_median": 1.0, "coverage": 0.8, "points": 6_120}
+    for allowed in ({}, {"coverage": 0.70}, {"coverage": 0.95}, {"coverage": 0.639, "points": 999}):
+        assert own.objection(metrics | allowed) == ""
+    low = own.objection(metrics | {"coverage": 0.639})
+    assert low == "the 80 % interval held 63.9% of 6,120 outcomes it had not seen; 70% to 95% are allowed"
+    assert "held 99.0%" in own.objection(metrics | {"coverage": 0.99})
+    assert own.objection(metrics | {"mase_median": 1.0}).startswith("no better than the seasonal naive forecast")
+
+
 def test_of_very_many_series_each_so_manieth_judges_both_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     own = monthly()
     trained = artifact(own.train(silent))

@@ -57,7 +57,8 @@ def _task(key: str, plan: Budget) -> _Task:
     left = plan.last_month - plan.spent_through
     # Of a year that has not begun to be spent the history ended before; it is forecast across the gap.
     gap = plan.spent_through - max(known)
-    return _Task(Series.of(key, list(known), list(known.values())), left + gap if left else 0)
+    # With its plan, as the models learn: of a feature that is never missing in training a model knows nothing where it is missing.
+    return _Task(Series.of(key, list(known), list(known.values()), budget=plan.plan), left + gap if left else 0)
 
 
 def _is_possible(task: _Task, forecaster: Forecaster) -> bool:

@@ -31,6 +31,12 @@ HELD_OUT_MONTHS = 3
 MOST_JUDGED = 1_000
 """Series that judge; their median error would hardly be another with more. They are ordered by a hash: each so-manieth is a fair draw."""
 
+COVERAGE_BAND = (0.70, 0.95)
+"""Share of outcomes that an interval of 80 % may hold. Too narrow a one makes chance look like a finding, which is worse than too wide."""
+
+ENOUGH_POINTS = 1_000
+"""Forecasts from which the share is no chance: those of one series are so alike that a few hundred say little."""
+
 
 @dataclass(frozen=True, slots=True)
 class Forecasting:
@@ -67,10 +73,14 @@ class Forecasting:
         return Trained(trained.artifact, trained.card, asdict(trained.metrics), rows, trained.evaluation.to_json())
 
     def objection(self, metrics: Json) -> str:
-        """Compare with the seasonal naive forecast."""
+        """Compare with the seasonal naive forecast, and the share of outcomes within the interval with what is promised of it."""
         ours, naive = metrics["mase_median"], metrics["naive_mase_median"]
         if isinstance(ours, float) and isinstance(naive, float) and ours >= naive:
             return f"no better than the seasonal naive forecast: median MASE {ours:.4f}, naive {naive:.4f}"
+        covered, points = metrics["coverage"], metrics["points"]
+        low, high = COVERAGE_BAND
+        if isinstance(covered, float) and isinstance(points, int) and points >= ENOUGH_POINTS and not low <= covered <= high:
+            return f"the 80 % interval held {covered:.1%} of {points:,} outcomes it had not seen; {low:.0%} to {high:.0%} are allowed"
         return ""
 
     def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:

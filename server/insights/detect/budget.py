@@ -38,13 +38,14 @@ _HIGH_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class _Outlook:
-    """Where the year ends: median and deviation of the total, the probability and the mean amount of an overrun."""
+    """Where the year ends: median and deviation of the total, chance and mean amount of an overrun, and what is forecast of what is left."""
 
     total: float
     deviation: float
     probability: float
     overrun: float
     months_left: int
+    ahead: float
 
 
 def detect(budgets: Iterable[BudgetFigures], now: datetime) -> Detected:
@@ -94,7 +95,14 @@ def _outlook(figures: BudgetFigures, ahead: list[ForecastMonth]) -> _Outlook:
     score = math.copysign(40.0, over) if abs(over) >= 40 * deviation else over / deviation
     probability = cumulative(score) if over else 0.5
     # Of a year that is all spent it is known and no estimate.
-    return _Outlook(total, deviation, outcome.estimated(probability) if ahead else probability, overshoot(over, deviation), len(ahead))
+    return _Outlook(
+        total,
+        deviation,
+        outcome.estimated(probability) if ahead else probability,
+        overshoot(over, deviation),
+        len(ahead),
+        total - figures.spent,
+    )
 
 
 def _deviation(month: ForecastMonth) -> float:
@@ -141,7 +149,9 @@ def _description(figures: BudgetFigures, outlook: _Outlook, reach: float) -> str
     name, spent = wording.name(figures.name), figures.spent / figures.budget
     sentences = [
         f"{name} has a budget of {money(figures.budget)} for the year to {wording.month(figures.last_month)}.",
-        f"{money(figures.spent)} ({wording.percent(spent)}) was spent by the end of {wording.month(figures.spent_through)}.",
+        f"{money(figures.spent)} ({wording.percent(spent)}) was spent by the end of {wording.month(figures.spent_through)}."
+        if figures.spent_through > figures.last_month - 12
+        else "Nothing of the year is spent yet.",
         (
             f"With the forecast for the {wording.count(outlook.months_left, 'month')} left, the year is expected to end at "
             f"{money(outlook.total)}, four times in five between {money(outlook.total - reach)} and {money(outlook.total + reach)}."
@@ -162,12 +172,18 @@ def _actions(figures: BudgetFigures, outlook: _Outlook, share: float) -> tuple[A
     )
     if not outlook.months_left:
         return (move,)
-    monthly = wording.money(outlook.overrun / outlook.months_left, figures.currency)
-    hold = Action(
-        "Hold back spending that is not committed yet.",
-        urgent,
-        f"{monthly} less in each of the {wording.count(outlook.months_left, 'month')} left would end the year on budget."
-        if outlook.months_left > 1
-        else f"{monthly} less in the month left would end the year on budget.",
-    )
+    hold = Action("Hold back spending that is not committed yet.", urgent, _saving(figures, outlook))
     return (hold, move, Action("Check the largest open orders against the forecast.", Priority.LOW))
+
+
+def _saving(figures: BudgetFigures, outlook: _Outlook) -> str:
+    """What would end the year on budget where that is still possible: what is not spent cannot be saved twice."""
+    over = outlook.total - figures.budget
+    if over > outlook.ahead:
+        least = wording.money(min(over, figures.spent - figures.budget), figures.currency)
+        return f"The year cannot end on budget any more: the least overrun, with nothing more spent, is {least}."
+    monthly = wording.money(over / outlook.months_left, figures.currency)
+    if outlook.months_left == 1:
+        return f"{monthly} less than forecast in the month left would end the year on budget."
+    left = wording.count(outlook.months_left, "month")
+    return f"{monthly} less a month than forecast, on average over the {left} left, would end the year on budget."

@@ -101,13 +101,14 @@ class OpenContract:
 
 @dataclass(frozen=True, slots=True)
 class SpendMonth:
-    """What a unit spent in a month over all categories, and its plan, in one currency; None where nothing is known."""
+    """What a unit spent on a category in a month, and its plan, in one currency; None where nothing is known."""
 
     unit: str
     currency: str
     month: int
     amount: float | None
     budget: float | None
+    category: str = ""
 
 
 @dataclass(frozen=True, slots=True)

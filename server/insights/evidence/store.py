@@ -111,10 +111,10 @@ _CONTRACTS = text(
 
 _SPEND = text(
     """
-    SELECT unit, currency, CAST(extract(year FROM period) * 12 + extract(month FROM period) - 1 AS integer) AS month,
+    SELECT unit, currency, category, CAST(extract(year FROM period) * 12 + extract(month FROM period) - 1 AS integer) AS month,
         CAST(sum(amount) AS float8) AS amount, CAST(sum(budget) AS float8) AS budget
     FROM spend_entries WHERE org_id = :org AND period >= :since
-    GROUP BY unit, currency, period ORDER BY unit, currency, period
+    GROUP BY unit, currency, category, period ORDER BY unit, currency, category, period
     """
 ).bindparams(_SINCE)
 
@@ -228,9 +228,9 @@ async def open_contracts(tx: ReadTx, org: OrgId, today: date) -> Sequence[OpenCo
 
 
 async def spend(tx: ReadTx, org: OrgId, today: date) -> Sequence[SpendMonth]:
-    """Return spend and plan of every unit and month since five years ago, plans of the future included."""
+    """Return spend and plan of every unit, category and month since five years ago, plans of the future included."""
     rows = await tx.all(_SPEND, {"org": org, "since": _years_before(today, _SPEND_YEARS)})
-    return [SpendMonth(row.unit, row.currency, row.month, row.amount, row.budget) for row in rows]
+    return [SpendMonth(row.unit, row.currency, row.month, row.amount, row.budget, row.category) for row in rows]
 
 
 async def team_reviews(tx: ReadTx, org: OrgId, today: date) -> Sequence[TeamQuarter]:

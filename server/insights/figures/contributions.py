@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from server.benchmarks.model import OrganizationMetric
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from server.insights.evidence.model import Evidence, PayrollMonth, SpendMonth
     from server.stats.turnover import HeadcountMonth, TurnoverRate
+
+_PAID_IN_MAIN = 0.95
+"""Share of the paid people from which pay of one currency stands for all."""
 
 
 def contributions(
@@ -41,21 +45,25 @@ def contributions(
 
 
 def _payroll(rows: Sequence[PayrollMonth], headcount: float, period: date) -> Iterator[OrganizationMetric]:
-    """Payroll of the last twelve complete months per employee; of fewer known months, drawn out to twelve."""
+    """Payroll of the last twelve complete months per employee paid in its currency; of fewer known months, drawn out to twelve."""
     newest = month_number(period)
     recent = [row for row in rows if newest - MONTHS <= row.month < newest]
-    main = _of_main_currency([(row.currency, row.cost) for row in recent])
-    if main is None:
+    people: Counter[str] = Counter()
+    for row in recent:
+        people[row.currency] += row.people
+    currency = max(sorted(people), key=people.__getitem__, default="")
+    share = people[currency] / (people.total() or 1)
+    # The headcount is of all, whatever they are paid in: with many paid otherwise, who of them is meant is not known.
+    if share < _PAID_IN_MAIN:
         return
-    currency, costs = main
-    known = len({row.month for row in recent if row.currency == currency})
-    cost = sum(costs) * MONTHS / known
+    main = [row for row in recent if row.currency == currency]
+    cost = sum(row.cost for row in main) * MONTHS / len({row.month for row in main})
     if cost >= LEAST_AMOUNT:
-        yield OrganizationMetric("payroll_cost_per_employee", period, cost / headcount, cost, currency)
+        yield OrganizationMetric("payroll_cost_per_employee", period, cost / (share * headcount), cost, currency)
 
 
 def _variance(rows: Sequence[SpendMonth], period: date) -> Iterator[OrganizationMetric]:
-    """Spend over budget of the months of the last twelve that have both, in percent, less 100.
+    """Spend over budget of the categories and months of the last twelve that have both, in percent, less 100.
 
     The weight counts plans and not their money, for it is compared across currencies: in yen a small plan outweighs any in euros.
     """
