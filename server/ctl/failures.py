@@ -26,7 +26,7 @@ _HINTS = {
     "NO_ACTIVE_MODEL": "train one with `analyticsctl train`",
     "NOT_ENOUGH_TRAINING_DATA": "load employees with a known outcome (left_within_year) by `analyticsctl import employees`",
     "MODEL_EVALUATION_NOT_FOUND": "versions have one from this release on: train the next with `analyticsctl train`",
-    "JOB_RUN_EXISTS": "follow it with `analyticsctl train ... --attach` or `analyticsctl run ID --watch`",
+    "JOB_RUN_EXISTS": "repeat with `--attach`, or follow it with `analyticsctl schedule watch ID`",
     "CURSOR_EXPIRED": "events after the remembered place are gone: remove the cursor file; --from-start begins with the oldest",
     "CURSOR_INVALID": "the cursor file is of another organization or database: remove it",
     "EVENT_TYPE_REFUSED": "see `analyticsctl events types`",

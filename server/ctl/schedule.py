@@ -61,11 +61,7 @@ def run(
     """Run a job now, beside its schedule. With --watch, exit code 1 when it failed."""
     session = start(ctx, json_output=json_output)
     request = RunJobRequest()
-    name = job.strip().lower().replace("-", "_")
-    if name not in JOBS:
-        msg = f"{job!r} is none of {', '.join(JOBS)}"
-        raise BadInput(msg)
-    getattr(request, name).SetInParent()
+    getattr(request, _job(job)).SetInParent()
     begun = begin_run(session.operator, request, attach=attach)
     if not json_output:
         note(f"{run_name(begun)}: run {begun.id}")
@@ -89,9 +85,9 @@ def runs(
     json_output: JsonOption = False,
 ) -> None:
     """List the runs of scheduled jobs, newest first, also those that a person began."""
+    kinds = [_job(job)] if job else JOBS
     connection = start(ctx, json_output=json_output).operator
     stub = OperationsServiceStub(connection.channel)
-    kinds = [job] if job else JOBS
 
     def page(size: int, token: str) -> tuple[list[JobRun], str]:
         answer = connection.unary(stub.ListJobRuns, ListJobRunsRequest(kinds=kinds, page_size=size, page_token=token))
@@ -135,6 +131,14 @@ def organizations(
         print_table("", ["organization", "outcome", "reason", "time"], rows)
 
 
+def _job(text: str) -> str:
+    name = text.strip().lower().replace("-", "_")
+    if name not in JOBS:
+        msg = f"{text!r} is none of {', '.join(JOBS)}"
+        raise BadInput(msg)
+    return name
+
+
 def _list(ctx: typer.Context, *, json_output: bool) -> None:
     connection = start(ctx, json_output=json_output).operator
     answer: ListSchedulesResponse = connection.unary(OperationsServiceStub(connection.channel).ListSchedules, ListSchedulesRequest())
@@ -142,12 +146,14 @@ def _list(ctx: typer.Context, *, json_output: bool) -> None:
         print_json(answer)
         return
     rows = [(each.job, each.cron, when(each.next_tick_time), when(each.latest_tick_time), _state(each)) for each in answer.schedules]
-    print_table("", ["job", "cron (UTC)", "next", "last", "state"], rows)
+    print_table("", ["job", "cron (UTC)", "next", "last tick", "latest run"], rows)
 
 
 def _state(each: Schedule) -> str:
     """How the latest run went, and whether a tick waits."""
     last = run_state(each.latest_run) if each.HasField("latest_run") else "never run"
+    if each.HasField("latest_run") and not each.latest_run.HasField("scheduled_for"):
+        last = f"{last}, by hand"
     return f"{last}, due since {when(each.waiting_tick_time)}" if each.HasField("waiting_tick_time") else last
 
 

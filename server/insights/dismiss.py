@@ -14,12 +14,12 @@ from server.insights import store
 
 if TYPE_CHECKING:
     from server.audit.model import Origin
-    from server.db import Tx
+    from server.db import ReadTx, Tx
     from server.identity import InsightId
-    from server.insights.store import Dismissed
+    from server.insights.store import AsItIs
 
 
-async def dismiss_insight(tx: Tx, origin: Origin, insight_id: InsightId) -> Dismissed:
+async def dismiss_insight(tx: Tx, origin: Origin, insight_id: InsightId) -> AsItIs:
     """Take an active insight off the lists of everybody; one that is dismissed already stays as it is.
 
     Raises:
@@ -32,7 +32,17 @@ async def dismiss_insight(tx: Tx, origin: Origin, insight_id: InsightId) -> Dism
         await audit.record(tx, origin, Act("insight.dismissed", "insight", str(insight_id), details))
         event = InsightDismissed(new.insight_id, new.category, new.insight_type, new.fingerprint, new.revision)
         await events.append(tx, origin.org, event, Cause(origin.request_id, ""))
-    dismissed = await store.dismissed(tx, origin.org, insight_id, origin.actor)
-    if dismissed is None:
+    return await read_again(tx, origin, insight_id)
+
+
+async def read_again(tx: ReadTx, origin: Origin, insight_id: InsightId) -> AsItIs:
+    """Return an insight for whoever dismissed it, as it is by now: whole, without what was erased, or active again.
+
+    Raises:
+        AnalyticsError: INSIGHT_NOT_FOUND, also for one that has expired.
+
+    """
+    found = await store.as_it_is(tx, origin.org, insight_id, origin.actor)
+    if found is None:
         raise not_found(Reason.INSIGHT_NOT_FOUND, "insight", str(insight_id))
-    return dismissed
+    return found

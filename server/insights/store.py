@@ -113,12 +113,11 @@ _DISMISS = text(
     RETURNING insight_id, category, insight_type, fingerprint, revision
     """
 )
-_DISMISSED = text(
+_AS_IT_IS = text(
     """
     SELECT i.message, i.revision, i.dismissed_at, i.dismissed_by,
         EXISTS (SELECT FROM insight_views v WHERE v.org_id = :org AND v.user_id = :viewer AND v.insight_id = i.insight_id) AS viewed
-    FROM insights i
-    WHERE i.org_id = :org AND i.insight_id = :insight AND i.dismissed_at IS NOT NULL AND i.expires_at > (SELECT analytics_now())
+    FROM insights i WHERE i.org_id = :org AND i.insight_id = :insight AND i.expires_at > (SELECT analytics_now())
     """
 )
 _KNOWN = text(
@@ -177,13 +176,13 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Dismissed:
-    """A dismissed insight as its caller sees it; `message` is that of the time when it was active."""
+class AsItIs:
+    """An insight as its caller sees it; `message` is that of the time when it was active, None says that it is not dismissed."""
 
     message: bytes
     revision: int
-    dismissed_at: datetime
-    dismissed_by: UserId
+    dismissed_at: datetime | None
+    dismissed_by: UserId | None
     viewed: bool
 
 
@@ -233,10 +232,10 @@ async def dismiss(tx: Tx, org: OrgId, insight_id: InsightId, actor: UserId) -> N
     return None if row is None else _named(row)
 
 
-async def dismissed(tx: ReadTx, org: OrgId, insight_id: InsightId, viewer: UserId) -> Dismissed | None:
-    """Return a dismissed insight that has not expired."""
-    row = await tx.first(_DISMISSED, {"org": org, "insight": insight_id, "viewer": viewer})
-    return None if row is None else Dismissed(bytes(row.message), row.revision, row.dismissed_at, row.dismissed_by, row.viewed)
+async def as_it_is(tx: ReadTx, org: OrgId, insight_id: InsightId, viewer: UserId) -> AsItIs | None:
+    """Return an insight that has not expired, dismissed or not."""
+    row = await tx.first(_AS_IT_IS, {"org": org, "insight": insight_id, "viewer": viewer})
+    return None if row is None else AsItIs(bytes(row.message), row.revision, row.dismissed_at, row.dismissed_by, row.viewed)
 
 
 async def known(tx: Tx, org: OrgId, insight_ids: Sequence[InsightId]) -> frozenset[InsightId]:

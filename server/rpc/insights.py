@@ -8,7 +8,7 @@ from analytics.v1 import insights_pb2 as pb
 
 from server.errors import Reason, not_found
 from server.identity import InsightId
-from server.insights.dismiss import dismiss_insight
+from server.insights.dismiss import dismiss_insight, read_again
 from server.insights.reading import store as reading
 from server.insights.reading.store import Wanted
 from server.insights.view import mark_viewed
@@ -57,9 +57,14 @@ class InsightRpcs:
 
     async def dismiss_insight(self, request: pb.DismissInsightRequest, call: Call) -> pb.DismissInsightResponse:
         """Dismiss an insight."""
+        insight_id = InsightId(uuid(request.insight_id))
 
         async def act(tx: Tx) -> pb.DismissInsightResponse:
-            dismissed = await dismiss_insight(tx, origin(call), InsightId(uuid(request.insight_id)))
-            return pb.DismissInsightResponse(insight=wire.dismissed_message(dismissed))
+            dismissed = await dismiss_insight(tx, origin(call), insight_id)
+            return pb.DismissInsightResponse(insight=wire.message_as_it_is(dismissed))
 
-        return await once(self._app, call, request, pb.DismissInsightResponse, act)
+        async def replayed(tx: Tx, answer: pb.DismissInsightResponse) -> None:
+            answer.insight.CopyFrom(wire.message_as_it_is(await read_again(tx, origin(call), insight_id)))
+
+        # Insights name people: a copy that is kept would outlive their erasure.
+        return await once(self._app, call, request, pb.DismissInsightResponse, act, replayed, keep=False)

@@ -32,8 +32,13 @@ async def once(  # noqa: PLR0913 - the call, what it does, and what a repetition
     answer: type[Response],
     act: Callable[[Tx], Awaitable[Response]],
     replayed: Callable[[Tx, Response], Awaitable[None]] | None = None,
+    *,
+    keep: bool = True,
 ) -> Response:
     """Do `act` in a transaction, or return what it answered the first time, after `replayed` has taken note of that.
+
+    An answer that holds what can be erased is not kept: then only that there was one is remembered, and `replayed` fills an empty
+    answer anew.
 
     Raises:
         AnalyticsError: IDEMPOTENCY_KEY_REUSED, and whatever `act` raises.
@@ -50,7 +55,8 @@ async def once(  # noqa: PLR0913 - the call, what it does, and what a repetition
                 await replayed(tx, first)
             return first
         response = await act(tx)
-        await store.remember(tx, org, call.method, key, response.SerializeToString())
+        if keep:
+            await store.remember(tx, org, call.method, key, response.SerializeToString())
     return response
 
 

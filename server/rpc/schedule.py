@@ -60,5 +60,5 @@ class ScheduleRpcs:
 
 
 async def _schedule(tx: ReadTx, standing: Standing) -> pb.Schedule:
-    run = None if standing.latest_run is None else await store.get(tx, standing.latest_run)
-    return schedule_message(standing, None if run is None else run_message(run, await versions(tx, run)))
+    newest = await store.page(tx, None, [standing.schedule.job], None, 1)
+    return schedule_message(standing, run_message(newest[0], await versions(tx, newest[0])) if newest else None)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from server.insights.model import Insight, Provenance
-    from server.insights.store import Dismissed
+    from server.insights.store import AsItIs
 
 _CATEGORIES = {
     Category.HR: pb.INSIGHT_CATEGORY_HR,
@@ -95,13 +95,14 @@ def one_bytes(message: bytes, *, viewed: bool) -> bytes:
     return _within(_ITEM_ALONE, message, viewed=viewed)
 
 
-def dismissed_message(dismissed: Dismissed) -> pb.Insight:
-    """Return the message of a dismissed insight."""
-    message = pb.Insight.FromString(dismissed.message)
-    message.dismiss_time.MergeFrom(timestamp(dismissed.dismissed_at) or message.dismiss_time)
-    message.dismissed_by = dismissed.dismissed_by
-    message.viewed_by_me = dismissed.viewed
-    message.revision = dismissed.revision
+def message_as_it_is(insight: AsItIs) -> pb.Insight:
+    """Return the message of an insight, with its dismissal if it is dismissed."""
+    message = pb.Insight.FromString(insight.message)
+    if insight.dismissed_at is not None:
+        message.dismiss_time.FromDatetime(insight.dismissed_at)
+        message.dismissed_by = insight.dismissed_by or ""
+    message.viewed_by_me = insight.viewed
+    message.revision = insight.revision
     return message
 
 

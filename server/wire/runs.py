@@ -110,7 +110,7 @@ def mark_message(mark: Mark) -> pb.JobRunOrganization:
 
 
 def schedule_message(standing: Standing, latest: pb.JobRun | None) -> pb.Schedule:
-    """Return a schedule with the run of its latest tick."""
+    """Return a schedule with the latest run of its job."""
     schedule = standing.schedule
     return pb.Schedule(
         job=schedule.job,

@@ -15,6 +15,7 @@ from server.ctl.cursors import CursorFile
 from server.ctl.failures import BadInput
 from tests.ctl.terminal import Terminal
 from tests.support.asking import new_org
+from tests.support.leftovers import superuser
 from tests.support.telling import an_event, tell
 from tests.support.until import until
 from tests.support.working import shared_service
@@ -64,6 +65,25 @@ async def test_a_tail_that_is_killed_at_any_moment_neither_loses_nor_repeats_an_
     more = await tell(db, org, an_event())
     ended = await terminal(*words, "--limit", "1", org=org)
     assert json.loads(ended.out)["id"] == more[0]
+
+
+async def test_a_tail_whose_place_is_gone_says_so_at_each_start_until_the_file_is_removed(
+    cluster: Cluster, terminal: Terminal, tmp_path: Path
+) -> None:
+    org, place, db = new_org(), tmp_path / "cursor", terminal.service.app.db
+    words = ("events", "tail", "--json", "--from-start", "--cursor-file", str(place), "--limit", "1")
+    await tell(db, org, an_event())
+    assert (await terminal(*words, org=org)).code == 0
+    before = place.read_bytes()
+    async with superuser(cluster, terminal.service) as admin:
+        await admin.execute("DELETE FROM events WHERE org_id = $1", org)
+        await admin.execute("UPDATE event_sequences SET last_sequence = last_sequence + 5 WHERE org_id = $1", org)
+    kept = await tell(db, org, an_event())
+    for _ in range(2):
+        ended = await terminal(*words, org=org)
+        assert (ended.code, ended.error["reason"], place.read_bytes()) == (1, "CURSOR_EXPIRED", before)
+    place.unlink()
+    assert json.loads((await terminal(*words, org=org)).out)["id"] == kept[0]
 
 
 @pytest.mark.parametrize("writes", [0, 1, 2])

@@ -85,12 +85,38 @@ async def test_a_job_is_run_now_watched_and_told_by_organization(terminal: Termi
     assert "full" not in (await terminal("schedule", "organizations", run_id, "--outcome", "skipped")).out
 
 
+async def test_a_schedule_whose_job_ran_by_hand_has_run(terminal: Terminal) -> None:
+    ended = await terminal("schedule", "run", "daily_metrics", "--watch")
+    assert ended.code == 0, ended.err
+    line = next(line for line in (await terminal("schedule")).out.splitlines() if "daily_metrics" in line)
+    assert "COMPLETED, by hand" in line
+    assert "never run" not in line
+
+
+async def test_runs_are_listed_by_a_jobs_name_however_it_is_written(terminal: Terminal) -> None:
+    ended = await terminal("schedule", "run", "daily_metrics", "--watch")
+    assert ended.code == 0, ended.err
+    listed = [(await terminal("schedule", "runs", name, "--json")).answer["runs"] for name in ("daily_metrics", " Daily-Metrics")]
+    assert listed[0]
+    assert listed[0] == listed[1]
+
+
+async def test_a_job_that_is_under_way_is_refused_with_what_to_do_then(terminal: Terminal) -> None:
+    # No worker here knows this job: it stays unfinished.
+    begun = (await terminal("schedule", "run", "monthly_benchmarks", "--json")).answer["id"]
+    refused = await terminal("schedule", "run", "monthly_benchmarks")
+    assert refused.code == 1
+    assert "repeat with `--attach`, or follow it with `analyticsctl schedule watch ID`" in " ".join(refused.err.split())
+    assert (await terminal("schedule", "run", "monthly_benchmarks", "--attach", "--json")).answer["id"] == begun
+
+
 async def test_an_unknown_run_and_a_tenants_token_are_refused(terminal: Terminal) -> None:
     assert (await terminal("schedule", "watch", UNKNOWN_ID, "--json")).error["reason"] == "JOB_RUN_NOT_FOUND"
     assert (await terminal("schedule", "--profile", "tenant", "--json")).error["reason"] == "ROLE_REQUIRED"
 
 
 def test_a_job_that_does_not_exist_is_wrong_usage_and_the_jobs_are_named(ctl: Ctl) -> None:
-    ended = ctl("schedule", "run", "train")
-    assert ended.exit_code == 2
-    assert "'train' is none of daily_metrics, weekly_retraining, monthly_benchmarks" in ended.stderr
+    for command in ("run", "runs"):
+        ended = ctl("schedule", command, "train")
+        assert ended.exit_code == 2
+        assert "'train' is none of daily_metrics, weekly_retraining, monthly_benchmarks" in ended.stderr

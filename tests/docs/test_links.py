@@ -69,6 +69,12 @@ def test_every_document_is_reached_from_the_readme() -> None:
     assert unlinked(texts, ROOT / "README.md") == set()
 
 
+def test_the_readme_links_every_guide() -> None:
+    readme = ROOT / "README.md"
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in links(readme.read_text())}
+    assert {name(guide) for guide in (ROOT / "docs").glob("*.md") if guide not in linked} == set()
+
+
 def test_the_tree_of_the_architecture_names_existing_paths_only() -> None:
     assert missing_from_tree((ROOT / "ARCHITECTURE.md").read_text()) == []
 

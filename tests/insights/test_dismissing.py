@@ -79,11 +79,15 @@ async def test_twenty_at_once_are_one_dismissal(cluster: Cluster, shared: Servic
     assert (found["audit_entries"], found["outbox"]) == (1, 2)
 
 
-async def test_a_request_id_gets_the_first_answer_also_after_the_insight_came_back(shared: Service, org: str) -> None:
+async def test_a_request_id_dismisses_once_and_answers_the_insight_as_it_is_by_then_also_after_it_came_back(
+    shared: Service, org: str
+) -> None:
     insight, request_id, who = await an_insight(shared, org), str(uuid4()), live.bearer(org)
     first = await dismissed(shared, who, insight.id, request_id)
-    await recorded(shared.app.db, org, [finding("a", severity=100.0)])
     assert await dismissed(shared, who, insight.id, request_id) == first
+    await recorded(shared.app.db, org, [finding("a", severity=100.0)])
+    again = await dismissed(shared, who, insight.id, request_id)
+    assert (again.id, again.HasField("dismiss_time"), again.dismissed_by, again.revision) == (insight.id, False, "", 3)
     assert len((await shared.analytics.GetInsights(pb.GetInsightsRequest(), metadata=who)).insights) == 1
     other = await an_insight(shared, org, "b")
     refused = await refusal(dismissed(shared, who, other.id, request_id))

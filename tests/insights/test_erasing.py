@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -118,6 +119,29 @@ async def test_a_dismissed_insight_loses_the_employee_and_stays_dismissed(cluste
     assert b'"e-1"' not in await stored(cluster, shared, org)
     await recorded(shared.app.db, org, [FLAGGED])
     assert await listed(shared, org) == []
+
+
+async def test_a_dismissal_that_is_repeated_with_its_request_id_shows_nobody_who_was_erased_since_and_no_copy_is_at_rest(
+    cluster: Cluster, shared: Service, org: str
+) -> None:
+    await recorded(shared.app.db, org, [FLAGGED, EXPIRING])
+    shown = await listed(shared, org)
+    requests = [pb.DismissInsightRequest(insight_id=each.id, request_id=str(uuid4())) for each in shown]
+    for each in requests:
+        await shared.analytics.DismissInsight(each, metadata=live.bearer(org))
+    await erase(shared, org, facts.DeleteFactsRequest(employee_key="e-12"))
+    await erase(shared, org, facts.DeleteFactsRequest(contract_key="c-2"))
+    again = {each.insight_id: each for each in requests}
+    (flagged,) = [each for each in shown if each.insight_type == InsightType.HIGH_TURNOVER_RISK]
+    answer = await shared.analytics.DismissInsight(again.pop(flagged.id), metadata=live.bearer(org))
+    assert list(answer.insight.data_points["employees"]) == ["e-1", "e-2"]  # type: ignore[arg-type]  # a list
+    assert answer.insight.HasField("dismiss_time")
+    (of_contract,) = again.values()
+    assert (await refusal(shared.analytics.DismissInsight(of_contract, metadata=live.bearer(org)))).reason == "INSIGHT_NOT_FOUND"
+    async with superuser(cluster, shared) as connection:
+        kept = await connection.fetch("SELECT response FROM idempotency_keys WHERE org_id = $1", org)
+    assert (len(kept), b"".join(row["response"] for row in kept)) == (2, b"")
+    assert b"e-12" not in await stored(cluster, shared, org)
 
 
 async def test_an_insight_that_lists_nobody_else_is_deleted(cluster: Cluster, shared: Service, org: str) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import grpc
 import pytest
 from analytics.admin.v1 import operations_service_pb2 as pb
 from analytics.v1 import models_pb2
 
+from server.identity import OrgId
 from server.lifecycle import end
+from server.schedule import store
 from server.schedule.calendar import CALENDAR, DAILY_METRICS, MONTHLY_BENCHMARKS, WEEKLY_RETRAINING
 from server.schedule.ledger import store as ledger
+from server.schedule.marks import store as marks
+from server.schedule.marks.model import Entry, Outcome
 from server.tenants import store as tenants
 from server.training.model import TRAIN
 from tests.queue.simulation import add_model
@@ -31,7 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from server.app import App
-    from server.identity import OrgId
     from server.schedule.model import Claim
     from tests.support.clock import VirtualClock
     from tests.support.databases import Cluster
@@ -109,6 +114,29 @@ async def test_the_outcomes_of_a_run_are_listed_by_organization_in_pages_and_by_
     assert refused.reason == "PAGE_TOKEN_INVALID"
     assert (await refusal(_organizations(idle, UNKNOWN))).reason == "JOB_RUN_NOT_FOUND"
     assert set((await refusal(_organizations(idle, run.id, outcome=9))).fields) == {"outcome"}
+
+
+async def test_the_latest_run_of_a_schedule_is_the_newest_of_its_job_begun_by_hand_too(idle: Service) -> None:
+    assert not (await _schedules(idle))[DAILY_METRICS].HasField("latest_run")
+    run = await runs.start(idle, NOW)
+    found = await _schedules(idle)
+    assert (found[DAILY_METRICS].latest_run, found[DAILY_METRICS].HasField("latest_tick_time")) == (run, False)
+    assert not found[MONTHLY_BENCHMARKS].HasField("latest_run")
+
+
+async def test_a_job_counts_what_was_left_to_the_worker_that_ended_the_run_and_the_run_counts_all_organizations(
+    idle: Service, clock: VirtualClock
+) -> None:
+    run = await runs.start(idle, NOW)
+    async with idle.app.db.platform() as tx:
+        lost = await store.claim(tx, uuid4(), timedelta(minutes=1), [DAILY_METRICS])
+        assert lost is not None
+        await marks.record(tx, lost, [Entry(OrgId("org-a"), Outcome.DONE)])
+    await clock.advance(61)
+    async with working(idle):
+        ended = await runs.ended(idle, run.id)
+    assert (ended.organizations.done, ended.organizations.total) == (2, 4)
+    assert ended.daily_metrics_result.counts["insights_created"] == 1
 
 
 async def test_a_second_run_of_a_job_is_refused_while_one_is_unfinished(idle: Service) -> None:

@@ -431,7 +431,9 @@ class DismissInsightRequest(_message.Message):
     insight_id: _builtins.str
     """Id of the insight."""
     request_id: _builtins.str
-    """Optional UUID that makes a retry safe: the same id and request give the first answer for 24 hours."""
+    """Optional UUID that makes a retry safe: for 24 hours the same id and request dismiss nothing again, and answer the
+    insight as it is by then.
+    """
     def __init__(
         self,
         *,
@@ -455,7 +457,9 @@ class DismissInsightResponse(_message.Message):
     INSIGHT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def insight(self) -> Global___Insight:
-        """The insight, with `dismiss_time` and `dismissed_by`."""
+        """The insight, with `dismiss_time` and `dismissed_by`. In the answer to a retry without them when it has come back
+        meanwhile, and never with what was erased meanwhile.
+        """
 
     def __init__(
         self,

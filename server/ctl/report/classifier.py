@@ -110,7 +110,8 @@ def _roc(found: Compared, ours: ClassifierEvaluation, earlier: ClassifierEvaluat
     axes.plot(ours.roc.x, ours.roc.y, color=BLUE, label=label, zorder=3)
     if earlier is not None and found.previous is not None:
         label = f"{found.previous.version}, AUC {found.previous.classification.roc_auc:.3f}"
-        axes.plot(earlier.roc.x, earlier.roc.y, color=ORANGE, linestyle=(0, (5, 2)), linewidth=1.6, label=label)
+        # On top: where both are the same, the one shows between the dashes of the other.
+        axes.plot(earlier.roc.x, earlier.roc.y, color=ORANGE, linestyle=(0, (5, 2)), linewidth=1.6, label=label, zorder=4)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="chance, AUC 0.5")
     _unit(axes, "false positive rate", "true positive rate")
     axes.legend(loc="lower right")
@@ -121,7 +122,7 @@ def _precision_recall(found: Compared, ours: ClassifierEvaluation, earlier: Clas
     axes.step(*_steps(ours), where="pre", color=BLUE, label=label, zorder=3)
     if earlier is not None and found.previous is not None:
         label = f"{found.previous.version}, AUC {found.previous.classification.pr_auc:.3f}"
-        axes.step(*_steps(earlier), where="pre", color=ORANGE, linestyle=(0, (5, 2)), linewidth=1.6, label=label)
+        axes.step(*_steps(earlier), where="pre", color=ORANGE, linestyle=(0, (5, 2)), linewidth=1.6, label=label, zorder=4)
     base = ours.positives / max(ours.rows, 1)
     axes.axhline(base, color=GREY, linestyle=":", linewidth=1.2, label=f"chance, base rate {base:.3f}")
     _unit(axes, "recall", "precision")

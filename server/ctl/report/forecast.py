@@ -115,7 +115,7 @@ def _by_horizon(found: Compared, earlier: ForecastEvaluation | None, field: str,
         highest = max(highest, *then)
         axes.plot(
             [each.months for each in earlier.horizons], then,
-            color=ORANGE, marker="^", markersize=4, linestyle=(0, (5, 2)), linewidth=1.6, label=found.previous.version,
+            color=ORANGE, marker="^", markersize=4, linestyle=(0, (5, 2)), linewidth=1.6, label=found.previous.version, zorder=4,
         )  # fmt: skip
     if field == "coverage":
         axes.axhline(AIM, color=GREY, linestyle=":", linewidth=1.2, label="80 %")
@@ -138,4 +138,6 @@ def _series(ours: ForecastEvaluation, axes: Axes) -> None:
     axes.set_xlabel("scaled error of a series (MASE)")
     axes.set_ylabel("series")
     axes.grid(visible=False, axis="x")
-    axes.legend(loc="upper right")
+    # The legend has a strip above all bars to itself.
+    axes.set_ylim(0, max(*ours.series_by_error, *ours.baseline_by_error, 1) * 1.2)
+    axes.legend(loc="upper center", ncols=2)

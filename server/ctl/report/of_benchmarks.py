@@ -60,7 +60,7 @@ def report(found: Sequence[Benchmark], *, compare: bool, made: datetime, source:
     updated = [when(cell.last_updated) for cell in found if cell.HasField("last_updated")]
     return Report(
         title="Benchmarks",
-        summary=_summary(len(found), withheld, metrics),
+        summary=_summary(len(found), withheld),
         rows=f"{len(found)} cells, {withheld} withheld",
         facts=[
             ("metrics", ", ".join(charts.words(metric) for metric, _ in metrics)),
@@ -101,10 +101,10 @@ def shown(cell: Benchmark) -> Benchmark | None:
     return cell.coarser if cell.HasField("coarser") else None
 
 
-def _summary(cells: int, withheld: int, metrics: Sequence[tuple[str, Sequence[Benchmark]]]) -> str:
+def _summary(cells: int, withheld: int) -> str:
     if not cells:
         return "No cell was asked for that there is."
-    words = f"{len(metrics)} metrics in {cells} cells of industry and size. "
+    words = f"{cells} cells of metric, industry and size. "
     if not withheld:
         return words + "None is withheld."
     return words + f"{withheld} cells are withheld: they could tell something of a single organization, or were not released."

@@ -17,14 +17,13 @@ class Standing:
     """A schedule at the instant `now` of the database's clock.
 
     `first_seen` is when a process first knew of it with this cron expression, None before; `latest` the latest tick that was
-    taken, and `latest_run` its run.
+    taken.
     """
 
     schedule: Schedule
     now: datetime
     first_seen: datetime | None
     latest: datetime | None
-    latest_run: RunId | None
 
     @property
     def due(self) -> datetime | None:

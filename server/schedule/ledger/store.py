@@ -24,11 +24,11 @@ SCHEDULER = "schedule"
 
 _LOOK = text(
     """
-    SELECT asked.place, analytics_now() AS now, s.first_seen_at, latest.scheduled_for, latest.run_id
+    SELECT asked.place, analytics_now() AS now, s.first_seen_at, latest.scheduled_for
     FROM unnest(:jobs, :scopes, :crons) WITH ORDINALITY AS asked (job, scope, cron, place)
     LEFT JOIN schedules s USING (job, scope, cron)
     LEFT JOIN LATERAL (
-        SELECT scheduled_for, run_id FROM scheduled_runs r WHERE r.job = asked.job AND r.scope = asked.scope
+        SELECT scheduled_for FROM scheduled_runs r WHERE r.job = asked.job AND r.scope = asked.scope
         ORDER BY scheduled_for DESC LIMIT 1
     ) latest ON true
     """
@@ -95,7 +95,7 @@ async def look(tx: ReadTx, schedules: Sequence[Schedule]) -> Sequence[Standing]:
     columns = {"jobs": [each.job for each in schedules], "scopes": [each.scope for each in schedules]}
     rows = await tx.all(_LOOK, columns | {"crons": [each.cron for each in schedules]})
     return [
-        Standing(schedules[row.place - 1], row.now, row.first_seen_at, row.scheduled_for, row.run_id)
+        Standing(schedules[row.place - 1], row.now, row.first_seen_at, row.scheduled_for)
         for row in sorted(rows, key=lambda row: int(row.place))
     ]
 

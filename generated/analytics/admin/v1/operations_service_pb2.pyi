@@ -181,7 +181,10 @@ class DailyMetricsResult(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """What the job counted over all organizations, by name, for example `insights_created`."""
+        """What the job counted, by name, for example `insights_created`, over the organizations that were left to the worker that
+        ended the run: all of them, unless an earlier worker of the run vanished or handed it on; what that one had counted is
+        lost. The run's `organizations` are counted over all of them, however many workers it took.
+        """
 
     def __init__(
         self,
@@ -951,7 +954,7 @@ class Schedule(_message.Message):
 
     @_builtins.property
     def latest_run(self) -> Global___JobRun:
-        """The run of the latest tick; absent before the first."""
+        """The newest run of the job, begun by a tick or by hand (then without `scheduled_for`); absent before the first."""
 
     @_builtins.property
     def waiting_tick_time(self) -> _timestamp_pb2.Timestamp:
