@@ -38,7 +38,7 @@ _HIGH_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class _Outlook:
-    """Where the year ends: median and deviation of the total, chance and mean amount of an overrun; what is forecast of the rest."""
+    """Where the year ends: median and deviation, the chance and the mean of an overrun, and what is forecast of the months left."""
 
     total: float
     deviation: float
