@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TODAY = datetime.date(2026, 11, 21)
 NOW = datetime.datetime(2026, 11, 21, 3, tzinfo=datetime.UTC)
 OCTOBER = 2026 * 12 + 9
-NOBODY = Workforce((), (), (), (), {}, ())
+NOBODY = Workforce((), (), (), (), (), {}, 0)
 ORGANIZATIONS_OF_DEMO = {organization.org_id: organization for organization in chosen(80)}
 
 
