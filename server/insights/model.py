@@ -179,6 +179,20 @@ class Insight:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to write insights of an organization until the transaction ends.
+
+    Args:
+        now: when it was given.
+        ripe: whether insights have expired that are still listed, or expired longer than `KEPT` ago.
+
+    """
+
+    now: datetime
+    ripe: bool
+
+
 Encode: TypeAlias = Callable[[Insight], bytes]
 """Makes the message of an insight, without what differs from caller to caller; the edges have the contract's form of it."""
 

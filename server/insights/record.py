@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from server.events.insights import InsightEvent
     from server.events.model import Cause
     from server.identity import InsightId, OrgId
-    from server.insights.model import Encode, Finding
+    from server.insights.model import Encode, Finding, Turn
     from server.insights.outcome import Change
-    from server.insights.store import Turn
 
 _TOLD: dict[Outcome, type[InsightEvent]] = {
     Outcome.CREATED: InsightCreated,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import DateTime, Interval, bindparam, text
 
 from server.identity import InsightId
-from server.insights.model import KEPT
+from server.insights.model import KEPT, Turn
 from server.insights.outcome import Outcome, Standing
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from server.insights.model import Encode, InsightType
     from server.insights.outcome import Change
 
-_LOCK = 3
+_LOCK = 4
 """First number of the advisory lock of one organization's runs; the second is a hash of its name."""
 
 _MOMENT = DateTime(timezone=True)
@@ -147,20 +147,6 @@ _PURGE = text(
         ORDER BY expires_at LIMIT :most FOR UPDATE SKIP LOCKED)
     """
 ).bindparams(bindparam("kept", type_=Interval))
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The right to write insights of an organization until the transaction ends.
-
-    Args:
-        now: when it was given.
-        ripe: whether insights have expired that are still listed, or expired longer than `KEPT` ago.
-
-    """
-
-    now: datetime
-    ripe: bool
 
 
 @dataclass(frozen=True, slots=True)
