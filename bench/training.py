@@ -108,7 +108,8 @@ async def _bare(app: App, kind: ModelType) -> float:
         model = await registry.active(tx, kind)
         assert model is not None
         artifact = await registry.artifact(tx, model.model_id)
-        course = await STRATEGIES[kind](tx)
+        read = await STRATEGIES[kind](tx)
+    course = read()
     assert artifact is not None
     assert isinstance(course, Classifying)
     card = Card.from_json(artifact.card)

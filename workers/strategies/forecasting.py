@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +17,12 @@ from server.training import store
 from workers.strategies.model import Judged, Trained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import date
 
     from server.db import ReadTx
     from server.registry.model import Artifact, Json
-    from server.training.model import PooledSeries
+    from server.training.model import PooledSeries, Read
     from workers.strategies.model import Progress
 
 SEED = 20_260_101
@@ -114,9 +115,13 @@ class Forecasting:
         return 0 if self.newest is None else _number(self.newest) - HELD_OUT_MONTHS + 1
 
 
-async def read_series(tx: ReadTx, /) -> Forecasting:
+async def read_series(tx: ReadTx, /) -> Callable[[], Forecasting]:
     """Read the series."""
-    pooled = await store.pooled_spend_series(tx)
+    return partial(_course, await store.pooled_spend_series(tx))
+
+
+def _course(rows: Read[PooledSeries]) -> Forecasting:
+    pooled = rows()
     return Forecasting(pooled, SPEND.to_json(), len(pooled), pooled.contributors, pooled.cutoff)
 
 
