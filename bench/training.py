@@ -1,8 +1,9 @@
 """The weekly retraining of all four model types from what is stored, beside the bare `xgboost.train` calls of as many trees.
 
 Ours is the job as a worker runs it: reading the pooled rows, encoding, choosing a shape, training, calibrating, metrics, and judging
-beside the active version of the run before. The bare calls get ready matrices: as many rows, the same parameters, as many
-rounds, on as many threads, and nothing of what says how good the trees are.
+beside the active version of the run before. The bare calls get ready matrices that are not sorted into bins yet, which
+`xgboost.train` does: as many rows, the same parameters, as many rounds, on as many threads, and nothing of what says how good
+the trees are.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ async def _bare(app: App, kind: ModelType) -> float:
     pooled = course.pooled
     rest = np.nonzero(~np.array(pooled.held_out))[0]
     matrix = card.encoder.transform(rows_of(table(card.schema, pooled.columns), rest))
-    data = xgboost.QuantileDMatrix(matrix, np.array(pooled.labels, dtype=np.int8)[rest], max_bin=boosting.BINS, nthread=1)
+    data = xgboost.DMatrix(matrix, np.array(pooled.labels, dtype=np.int8)[rest], nthread=1)
     shape = next(shape for shape in boosting.LARGE_SHAPES if shape.name == card.settings["shape"])
     parameters = boosting.parameters(shape, SEED, 1)
     return _seconds(lambda: xgboost.train(parameters, data, int(card.settings["rounds"])))
@@ -130,19 +131,27 @@ def _seconds(work: Callable[[], object]) -> float:
 
 @contextmanager
 def _recorded() -> Iterator[list[tuple[dict[str, object], xgboost.DMatrix, int]]]:
-    """Keep what `xgboost.train` was called with last, which is the final training of the forecasts."""
+    """Keep what `xgboost.train` was called with last, the final training of the forecasts, its rows as a plain matrix."""
     calls: list[tuple[dict[str, object], xgboost.DMatrix, int]] = []
-    train = xgboost.train
+    train, made = xgboost.train, xgboost.QuantileDMatrix
+    rows: list[object] = []
+    asked: list[object] = []
+
+    def making(matrix: object, target: object, **options: object) -> xgboost.QuantileDMatrix:
+        rows[:] = [matrix, target]
+        return made(matrix, target, **options)
 
     def recording(parameters: dict[str, object], data: xgboost.DMatrix, rounds: int, **options: object) -> xgboost.Booster:
-        calls[:] = [(parameters, data, rounds)]
+        asked[:] = [parameters, rounds]
         return train(parameters, data, rounds, **options)
 
-    xgboost.train = recording
+    xgboost.train, xgboost.QuantileDMatrix = recording, making
     try:
         yield calls
     finally:
-        xgboost.train = train
+        xgboost.train, xgboost.QuantileDMatrix = train, made
+    parameters, rounds = asked
+    calls.append((parameters, xgboost.DMatrix(*rows, nthread=1), rounds))
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,7 +98,7 @@ class FeatureEncoding:
             return
         # One look-up a row; to compare each row's text with each category takes ten times as long.
         places = {category: position for position, category in enumerate(self.categories)}
-        found = np.array([places.get(text, -1) for text in column.tolist()], dtype=np.intp)
+        found = np.fromiter(map(places.get, column.tolist(), repeat(-1)), dtype=np.intp, count=len(column))
         known = np.nonzero(found >= 0)[0]
         out[:] = 0.0
         out[known, found[known]] = 1.0
@@ -182,7 +183,7 @@ def _array(
         texts = np.full(rows, None, dtype=np.object_)
         if column is not None:
             keys = {value: None if value is None else category_key(str(value)) for value in set(column)}
-            texts[:] = [keys[value] for value in column]
+            texts[:] = list(map(keys.__getitem__, column))
         return texts
     return np.full(rows, np.nan) if column is None else np.array(column, dtype=np.float64)
 

@@ -6,6 +6,7 @@ What was read is turned into columns by a call outside of the transaction: that 
 from __future__ import annotations
 
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -73,4 +74,4 @@ def _series(rows: Sequence[Record]) -> PooledSeries:
 
 def _columns(rows: Sequence[Record], count: int) -> list[list[Any]]:
     # One by one: `zip` of very many rows would not let another thread run meanwhile.
-    return [[row[place] for row in rows] for place in range(count)]
+    return [list(map(itemgetter(place), rows)) for place in range(count)]

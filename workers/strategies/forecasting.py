@@ -80,8 +80,8 @@ class Forecasting:
             TrainingDataInsufficient: no series with two years of amounts has one in these months.
 
         """
-        whole = list(series_of(self.pooled))
-        panel = Panel.of(whole[:: -(-len(whole) // MOST_JUDGED)])
+        count = len(set(self.pooled.series))
+        panel = Panel.of(list(series_of(self.pooled, -(-count // MOST_JUDGED))))
         if np.all(np.isnan(panel.values[:, self._from - panel.first :])):
             msg = f"no series that judges has an amount in the newest {HELD_OUT_MONTHS} months"
             raise TrainingDataInsufficient(msg)
@@ -91,7 +91,7 @@ class Forecasting:
         except ValueError as error:
             raise TrainingDataInsufficient(str(error)) from error
         seen = active_cutoff is not None and _number(active_cutoff) >= self._from
-        drawn = f" of {len(panel.series):,} series" if len(panel.series) < len(whole) else ""
+        drawn = f" of {len(panel.series):,} series" if count > MOST_JUDGED else ""
         rule = f"amounts of the newest {HELD_OUT_MONTHS} months{drawn}, on which the candidate was not trained"
         return Judged(
             rule=f"{rule}; the active version has seen some of them" if seen else f"{rule}, nor the active version",
@@ -125,18 +125,19 @@ def _course(rows: Read[PooledSeries]) -> Forecasting:
     return Forecasting(pooled, SPEND.to_json(), len(pooled), pooled.contributors, pooled.cutoff)
 
 
-def series_of(pooled: PooledSeries) -> Iterator[Series]:
-    """The series of pooled months, each with at least one amount."""
-    numbers = [_number(month) for month in pooled.months]
-    marks = np.flatnonzero(np.diff(np.array(pooled.series, dtype=np.int64), prepend=-1))
-    for begin, end in zip(marks.tolist(), [*marks[1:].tolist(), len(numbers)], strict=True):
+def series_of(pooled: PooledSeries, every: int = 1) -> Iterator[Series]:
+    """The series of pooled months, or each so-manieth; those without an amount are left out."""
+    numbers = {month: _number(month) for month in set(pooled.months)}
+    marks = np.flatnonzero(np.diff(np.array(pooled.series, dtype=np.int64), prepend=-1)).tolist()
+    for begin, end in list(zip(marks, [*marks[1:], len(pooled.months)], strict=True))[::every]:
         amounts = pooled.amounts[begin:end]
         if all(amount is None for amount in amounts):
             continue
-        budgets = zip(numbers[begin:end], pooled.budgets[begin:end], strict=True)
+        months = [numbers[month] for month in pooled.months[begin:end]]
+        budgets = zip(months, pooled.budgets[begin:end], strict=True)
         yield Series.of(
             str(pooled.series[begin]),
-            numbers[begin:end],
+            months,
             amounts,
             budget={month: budget for month, budget in budgets if budget is not None},
             category=pooled.category[begin],
