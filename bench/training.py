@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import asyncpg
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
     from bench.context import Service
     from server.app import App
+    from server.ml.encoding import Matrix
+    from server.ml.series import Values
 
 ROWS = 200_000
 FEWEST = 30_000
@@ -133,25 +136,22 @@ def _seconds(work: Callable[[], object]) -> float:
 def _recorded() -> Iterator[list[tuple[dict[str, object], xgboost.DMatrix, int]]]:
     """Keep what `xgboost.train` was called with last, the final training of the forecasts, its rows as a plain matrix."""
     calls: list[tuple[dict[str, object], xgboost.DMatrix, int]] = []
+    asked: list[tuple[dict[str, object], int]] = []
+    rows: list[tuple[Matrix, Values]] = []
     train, made = xgboost.train, xgboost.QuantileDMatrix
-    rows: list[object] = []
-    asked: list[object] = []
 
-    def making(matrix: object, target: object, **options: object) -> xgboost.QuantileDMatrix:
-        rows[:] = [matrix, target]
+    def making(matrix: Matrix, target: Values, **options: Any) -> xgboost.QuantileDMatrix:
+        rows[:] = [(matrix, target)]
         return made(matrix, target, **options)
 
-    def recording(parameters: dict[str, object], data: xgboost.DMatrix, rounds: int, **options: object) -> xgboost.Booster:
-        asked[:] = [parameters, rounds]
+    def recording(parameters: dict[str, object], data: xgboost.DMatrix, rounds: int, **options: Any) -> xgboost.Booster:
+        asked[:] = [(parameters, rounds)]
         return train(parameters, data, rounds, **options)
 
-    xgboost.train, xgboost.QuantileDMatrix = recording, making
-    try:
+    with patch.multiple(xgboost, train=recording, QuantileDMatrix=making):
         yield calls
-    finally:
-        xgboost.train, xgboost.QuantileDMatrix = train, made
-    parameters, rounds = asked
-    calls.append((parameters, xgboost.DMatrix(*rows, nthread=1), rounds))
+    (parameters, rounds), (matrix, target) = asked[-1], rows[-1]
+    calls.append((parameters, xgboost.DMatrix(matrix, target, nthread=1), rounds))
 
 
 @asynccontextmanager
