@@ -140,11 +140,11 @@ def _recorded() -> Iterator[list[tuple[dict[str, object], xgboost.DMatrix, int]]
     rows: list[tuple[Matrix, Values]] = []
     train, made = xgboost.train, xgboost.QuantileDMatrix
 
-    def making(matrix: Matrix, target: Values, **options: Any) -> xgboost.QuantileDMatrix:
+    def making(matrix: Matrix, target: Values, **options: Any) -> xgboost.QuantileDMatrix:  # noqa: ANN401 - passed on
         rows[:] = [(matrix, target)]
         return made(matrix, target, **options)
 
-    def recording(parameters: dict[str, object], data: xgboost.DMatrix, rounds: int, **options: Any) -> xgboost.Booster:
+    def recording(parameters: dict[str, object], data: xgboost.DMatrix, rounds: int, **options: Any) -> xgboost.Booster:  # noqa: ANN401
         asked[:] = [(parameters, rounds)]
         return train(parameters, data, rounds, **options)
 
