@@ -1,15 +1,17 @@
 """The weekly retraining of all four model types from what is stored, beside the bare `xgboost.train` calls of as many trees.
 
 Ours is the job as a worker runs it: reading the pooled rows, encoding, choosing a shape, training, calibrating, metrics, and judging
-beside the active version of the run before. The bare calls get ready matrices: as many rows, the same parameters, as many
-rounds, on as many threads, and nothing of what says how good the trees are.
+beside the active version of the run before. The bare calls get ready matrices that are not sorted into bins yet, which
+`xgboost.train` does: as many rows, the same parameters, as many rounds, on as many threads, and nothing of what says how good
+the trees are.
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import asyncpg
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
     from bench.context import Service
     from server.app import App
+    from server.ml.encoding import Matrix
+    from server.ml.series import Values
 
 ROWS = 200_000
 FEWEST = 30_000
@@ -108,14 +112,15 @@ async def _bare(app: App, kind: ModelType) -> float:
         model = await registry.active(tx, kind)
         assert model is not None
         artifact = await registry.artifact(tx, model.model_id)
-        course = await STRATEGIES[kind](tx)
+        read = await STRATEGIES[kind](tx)
+    course = read()
     assert artifact is not None
     assert isinstance(course, Classifying)
     card = Card.from_json(artifact.card)
     pooled = course.pooled
     rest = np.nonzero(~np.array(pooled.held_out))[0]
     matrix = card.encoder.transform(rows_of(table(card.schema, pooled.columns), rest))
-    data = xgboost.QuantileDMatrix(matrix, np.array(pooled.labels, dtype=np.int8)[rest], max_bin=boosting.BINS, nthread=1)
+    data = xgboost.DMatrix(matrix, np.array(pooled.labels, dtype=np.int8)[rest], nthread=1)
     shape = next(shape for shape in boosting.LARGE_SHAPES if shape.name == card.settings["shape"])
     parameters = boosting.parameters(shape, SEED, 1)
     return _seconds(lambda: xgboost.train(parameters, data, int(card.settings["rounds"])))
@@ -129,19 +134,24 @@ def _seconds(work: Callable[[], object]) -> float:
 
 @contextmanager
 def _recorded() -> Iterator[list[tuple[dict[str, object], xgboost.DMatrix, int]]]:
-    """Keep what `xgboost.train` was called with last, which is the final training of the forecasts."""
+    """Keep what `xgboost.train` was called with last, the final training of the forecasts, its rows as a plain matrix."""
     calls: list[tuple[dict[str, object], xgboost.DMatrix, int]] = []
-    train = xgboost.train
+    asked: list[tuple[dict[str, object], int]] = []
+    rows: list[tuple[Matrix, Values]] = []
+    train, made = xgboost.train, xgboost.QuantileDMatrix
 
-    def recording(parameters: dict[str, object], data: xgboost.DMatrix, rounds: int, **options: object) -> xgboost.Booster:
-        calls[:] = [(parameters, data, rounds)]
+    def making(matrix: Matrix, target: Values, **options: Any) -> xgboost.QuantileDMatrix:  # noqa: ANN401 - passed on
+        rows[:] = [(matrix, target)]
+        return made(matrix, target, **options)
+
+    def recording(parameters: dict[str, object], data: xgboost.DMatrix, rounds: int, **options: Any) -> xgboost.Booster:  # noqa: ANN401
+        asked[:] = [(parameters, rounds)]
         return train(parameters, data, rounds, **options)
 
-    xgboost.train = recording
-    try:
+    with patch.multiple(xgboost, train=recording, QuantileDMatrix=making):
         yield calls
-    finally:
-        xgboost.train = train
+    (parameters, rounds), (matrix, target) = asked[-1], rows[-1]
+    calls.append((parameters, xgboost.DMatrix(matrix, target, nthread=1), rounds))
 
 
 @asynccontextmanager

@@ -58,7 +58,8 @@ async def train_type(app: App, model_type: ModelType, model_id: UUID, progress: 
     progress(0.0, "pooling the rows of consenting organizations")
     async with app.db.platform(DbRole.TRAINER) as tx:
         known = await registry.get(tx, ModelId(model_id))
-        course = await STRATEGIES[model_type](tx)
+        read = await STRATEGIES[model_type](tx)
+    course = await asyncio.to_thread(read)
     if known is None:
         needed = app.settings.training_minimum_rows
         if course.rows < needed:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date
+    from typing import TypeAlias
 
     from server.facts.model import AttributeValue
+
+    T = TypeVar("T")
+    # What was read, still row by row; the call computes, and belongs into a thread.
+    Read: TypeAlias = Callable[[], T]
 
 TRAIN = "train"
 """Name of the job that trains one type; its scope is the model type."""

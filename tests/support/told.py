@@ -46,9 +46,9 @@ class Told:
     cutoff: date | None = CUTOFF
     _one: threading.Lock = field(default_factory=threading.Lock)
 
-    async def __call__(self, _tx: ReadTx, /) -> Told:
+    async def __call__(self, _tx: ReadTx, /) -> Callable[[], Told]:
         """Stand for the reading of the rows."""
-        return self
+        return lambda: self
 
     def train(self, progress: Progress) -> Trained:
         """Stand for the training; the artifact holds the loss."""

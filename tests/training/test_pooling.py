@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from analytics.admin.v1 import operations_service_pb2 as ops
@@ -13,19 +15,28 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from server.db.engines import DbRole
+from server.errors import AnalyticsError
 from server.facts.model import ATTRIBUTES
+from server.ml.turnover import TURNOVER
+from server.registry.model import ModelType
 from server.training import store
 from tests.support import live, rows, runs, trained
 from tests.support.leftovers import superuser
 from tests.support.loading import load
 from tests.support.made_facts import made
 from tests.support.working import working
+from workers import training
 from workers.strategies import classifying
+from workers.strategies.classifying import read_labelled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from server.db import ReadTx
     from server.training.model import PooledRows
     from tests.support.databases import Cluster
     from tests.support.live import Service
+    from workers.strategies.classifying import Classifying
 
 HIDDEN = ("employees", "tenant_switches", "organization_profiles", "audit_entries", "prediction_jobs", "prediction_starts",
           "idempotency_keys", "job_runs")  # fmt: skip
@@ -39,7 +50,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _pooled(service: Service) -> PooledRows:
     async with service.app.db.platform(DbRole.TRAINER) as tx:
-        return await store.pooled_turnover_rows(tx)
+        return (await store.pooled_turnover_rows(tx))()
 
 
 async def _consent(service: Service, org: str, *, given: bool) -> None:
@@ -102,7 +113,7 @@ async def test_a_stored_row_from_the_future_is_not_pooled_and_moves_nobodys_cuto
         async with superuser(cluster, idle) as connection:
             assert await connection.execute(moved, days) == "UPDATE 1"
         async with idle.app.db.platform(DbRole.TRAINER) as tx:
-            found = await pooled(tx)
+            found = (await pooled(tx))()
             today = (await tx.one(text("SELECT analytics_now()::date"))).analytics_now
         assert found.cutoff is not None
         cutoffs[days] = (len(found), found.cutoff < today)
@@ -208,3 +219,26 @@ async def test_rows_of_one_outcome_only_fail_the_run(service: Service) -> None:
     await load(service, live.bearer("acme"), people)
     failed = await runs.ended(service, (await runs.start(service)).id)
     assert (failed.state, runs.reason(failed)) == (ops.JOB_RUN_STATE_FAILED, "NOT_ENOUGH_TRAINING_DATA")
+
+
+async def test_no_transaction_is_open_while_very_many_rows_become_columns(
+    cluster: Cluster, idle: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes seconds, and the database ends a session that is idle in a transaction for five."""
+    seen: list[int] = []
+    loop = asyncio.get_running_loop()
+
+    async def count() -> None:
+        async with superuser(cluster, idle) as connection:
+            seen.append(await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE xact_start < now() AND usename = 'trainer'"))
+
+    async def read(tx: ReadTx, /) -> Callable[[], Classifying]:
+        made = await read_labelled(TURNOVER, store.pooled_turnover_rows, tx)
+        await count()
+        return lambda: (asyncio.run_coroutine_threadsafe(count(), loop).result(30), made())[1]
+
+    monkeypatch.setattr(training, "STRATEGIES", {ModelType.TURNOVER_PREDICTION: read})
+    with pytest.raises(AnalyticsError, match="0 labelled rows"):
+        await training.train_type(idle.app, ModelType.TURNOVER_PREDICTION, uuid4(), lambda _share, _words: None)
+    # The first is the control: while rows are read, it is open.
+    assert seen == [1, 0]

@@ -69,7 +69,7 @@ async def load(service: Service, *batches: fs.IngestFactsRequest) -> None:
 async def pooled(service: Service, kind: ModelType) -> Classifying:
     """Return the rows as a training reads them."""
     async with service.app.db.platform(DbRole.TRAINER) as tx:
-        course = await STRATEGIES[kind](tx)
+        course = (await STRATEGIES[kind](tx))()
     assert isinstance(course, Classifying)
     return course
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from server.ml.features import FeatureValue
     from server.ml.schema import FeatureSchema
     from server.registry.model import Artifact, Json
-    from server.training.model import PooledRows
+    from server.training.model import PooledRows, Read
     from workers.strategies.model import Progress
 
     Columns = Mapping[str, Sequence[FeatureValue | None]]
@@ -110,7 +111,13 @@ def _probabilities(artifact: Artifact, columns: Columns) -> Scores:
     return np.array(scorer.probabilities({name: columns[name] for name in scorer.schema.names if name in columns}))
 
 
-async def read_labelled(features: FeatureSchema, read: Callable[[ReadTx], Awaitable[PooledRows]], tx: ReadTx, /) -> Classifying:
+async def read_labelled(
+    features: FeatureSchema, read: Callable[[ReadTx], Awaitable[Read[PooledRows]]], tx: ReadTx, /
+) -> Callable[[], Classifying]:
     """Read the rows of a type."""
-    pooled = await read(tx)
+    return partial(_course, features, await read(tx))
+
+
+def _course(features: FeatureSchema, rows: Read[PooledRows]) -> Classifying:
+    pooled = rows()
     return Classifying(features, pooled, features.to_json(), len(pooled), pooled.contributors, pooled.cutoff)

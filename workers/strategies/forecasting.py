@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +17,12 @@ from server.training import store
 from workers.strategies.model import Judged, Trained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import date
 
     from server.db import ReadTx
     from server.registry.model import Artifact, Json
-    from server.training.model import PooledSeries
+    from server.training.model import PooledSeries, Read
     from workers.strategies.model import Progress
 
 SEED = 20_260_101
@@ -90,8 +91,8 @@ class Forecasting:
             TrainingDataInsufficient: no series with two years of amounts has one in these months.
 
         """
-        whole = list(series_of(self.pooled))
-        panel = Panel.of(whole[:: -(-len(whole) // MOST_JUDGED)])
+        count = len(set(self.pooled.series))
+        panel = Panel.of(list(series_of(self.pooled, -(-count // MOST_JUDGED))))
         if np.all(np.isnan(panel.values[:, self._from - panel.first :])):
             msg = f"no series that judges has an amount in the newest {HELD_OUT_MONTHS} months"
             raise TrainingDataInsufficient(msg)
@@ -100,7 +101,7 @@ class Forecasting:
             ours = evaluate(forecaster, panel, self._from)
         except ValueError as error:
             raise TrainingDataInsufficient(str(error)) from error
-        drawn = f" of {len(panel.series):,} series" if len(panel.series) < len(whole) else ""
+        drawn = f" of {len(panel.series):,} series" if count > MOST_JUDGED else ""
         rule = f"amounts of the newest {HELD_OUT_MONTHS} months{drawn}, on which the candidate was not trained"
         return Judged(
             rule=rule + self._of_the_active(active_cutoff),
@@ -130,24 +131,29 @@ class Forecasting:
         return 0 if self.newest is None else _number(self.newest) - HELD_OUT_MONTHS + 1
 
 
-async def read_series(tx: ReadTx, /) -> Forecasting:
+async def read_series(tx: ReadTx, /) -> Callable[[], Forecasting]:
     """Read the series."""
-    pooled = await store.pooled_spend_series(tx)
+    return partial(_course, await store.pooled_spend_series(tx))
+
+
+def _course(rows: Read[PooledSeries]) -> Forecasting:
+    pooled = rows()
     return Forecasting(pooled, SPEND.to_json(), len(pooled), pooled.contributors, pooled.cutoff)
 
 
-def series_of(pooled: PooledSeries) -> Iterator[Series]:
-    """The series of pooled months, each with at least one amount."""
-    numbers = [_number(month) for month in pooled.months]
-    marks = np.flatnonzero(np.diff(np.array(pooled.series, dtype=np.int64), prepend=-1))
-    for begin, end in zip(marks.tolist(), [*marks[1:].tolist(), len(numbers)], strict=True):
+def series_of(pooled: PooledSeries, every: int = 1) -> Iterator[Series]:
+    """The series of pooled months, or each so-manieth; those without an amount are left out."""
+    numbers = {month: _number(month) for month in set(pooled.months)}
+    marks = np.flatnonzero(np.diff(np.array(pooled.series, dtype=np.int64), prepend=-1)).tolist()
+    for begin, end in list(zip(marks, [*marks[1:], len(pooled.months)], strict=True))[::every]:
         amounts = pooled.amounts[begin:end]
         if all(amount is None for amount in amounts):
             continue
-        budgets = zip(numbers[begin:end], pooled.budgets[begin:end], strict=True)
+        months = [numbers[month] for month in pooled.months[begin:end]]
+        budgets = zip(months, pooled.budgets[begin:end], strict=True)
         yield Series.of(
             str(pooled.series[begin]),
-            numbers[begin:end],
+            months,
             amounts,
             budget={month: budget for month, budget in budgets if budget is not None},
             category=pooled.category[begin],

@@ -90,5 +90,5 @@ class Course(Protocol):
 class Strategy(Protocol):
     """How the rows of a type are read."""
 
-    def __call__(self, tx: ReadTx, /) -> Awaitable[Course]:
-        """Read."""
+    def __call__(self, tx: ReadTx, /) -> Awaitable[Callable[[], Course]]:
+        """Read; what is returned makes the course, in a thread and when the transaction is over."""
