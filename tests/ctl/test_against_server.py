@@ -61,7 +61,9 @@ async def test_the_demo_shows_four_active_models_insights_of_every_category_and_
     insights = (await terminal("insights", "--limit", "0", "--json")).answer["insights"]
     assert {insight["category"].removeprefix("INSIGHT_CATEGORY_") for insight in insights} == {"HR", "FINANCE", "LEGAL", "OPERATIONS"}
     cells = (await terminal("benchmarks", "--json")).answer["benchmarks"]
-    assert {cell.get("withheld", False) for cell in cells} == {True, False}
+    # A fifth of the crowd is too few for cells of industry and size; coarser ones are shown.
+    assert any(cell.get("withheld") for cell in cells)
+    assert any("percentile_50" in cell.get("coarser", cell) for cell in cells)
 
 
 async def test_demo_credentials_of_an_unknown_key_are_told(terminal: Terminal) -> None:

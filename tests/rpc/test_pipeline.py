@@ -166,7 +166,8 @@ async def test_a_violation_in_the_middle_of_a_stream_ends_it(tmp_path: Path) -> 
 
 
 async def test_a_large_message_is_refused_and_a_bulk_rpc_takes_it(tmp_path: Path) -> None:
-    padding = b"\xfa\x7f" + b"\x80\x80\xc0\x02" + bytes(5 << 20)  # an unknown field of 5 MiB
+    # An unknown field of 5 MiB, whose bytes are no entries that would be counted.
+    padding = b"\xfa\x7f" + b"\x80\x80\xc0\x02" + b"\xff" * (5 << 20)
     async with serving(tmp_path, {"IngestFacts": ingested}) as served:
         with pytest.raises(grpc.RpcError) as caught:
             await _result(served.channel.unary_unary("/analytics.v1.AnalyticsService/GetPredictionJob"), padding, bearer())
