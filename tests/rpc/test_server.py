@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from analytics.v1 import analytics_service_pb2_grpc, predictions_pb2
+from analytics.v1 import analytics_service_pb2, analytics_service_pb2_grpc, predictions_pb2
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -59,15 +60,8 @@ async def test_a_missing_a_doubled_and_a_wrong_handler_stop_the_start(tmp_path: 
     ]
 
 
-RPCS = {
-    "request_prediction",
-    "batch_request_predictions",
-    "get_prediction_job",
-    "list_prediction_jobs",
-    "cancel_prediction_job",
-    "watch_prediction_job",
-    "list_models",
-}
+METHODS = analytics_service_pb2.DESCRIPTOR.services_by_name["AnalyticsService"].methods
+RPCS = {re.sub(r"(?<!^)(?=[A-Z])", "_", method.name).lower() for method in METHODS}
 
 
 async def test_health_is_open_and_says_serving(tmp_path: Path) -> None:
@@ -94,6 +88,7 @@ async def test_reflection_is_a_setting(tmp_path: Path) -> None:
             "analytics.v1.FactService",
             "analytics.v1.TenantService",
             "analytics.admin.v1.OperationsService",
+            "analytics.events.v1.EventService",
             "grpc.health.v1.Health",
             "grpc.reflection.v1alpha.ServerReflection",
         }
