@@ -87,7 +87,7 @@ def test_together_each_gets_what_it_gets_alone_by_one_forecast() -> None:
     alone = [judged(Repeating(), unit) for unit in UNITS]
     assert len(together.findings) == 3
     assert {each.subject: each for each in together.findings} == {each.subject: each for night in alone for each in night.findings}
-    assert together.skipped == {"TOO_FEW_MONTHS": 1}
+    assert together.skipped == {"INCOMPLETE_SPEND": 1}
 
 
 @pytest.mark.parametrize("unit", UNITS)
