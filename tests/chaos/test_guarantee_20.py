@@ -13,6 +13,7 @@ from analytics.v1 import tenant_service_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from server.db.engines import DbRole
+from server.events.model import OUTBOX_TOPIC
 from server.predictions.model import HANDED_OVER_TOPIC
 from server.predictions.model import QUEUED_TOPIC as PREDICTIONS_TOPIC
 from server.schedule.model import QUEUED_TOPIC as RUNS_TOPIC
@@ -91,12 +92,16 @@ async def _look(connection: asyncpg.Connection, storm: Storm) -> None:
         storm.longest_idle = max(storm.longest_idle, await connection.fetchval(_IDLE))
 
 
+ALWAYS = (PREDICTIONS_TOPIC, HANDED_OVER_TOPIC, RUNS_TOPIC, OUTBOX_TOPIC)
+"""What dispatcher, workers and relay wait for as long as they live."""
+
+
 def _leaks(service: Service) -> list[str]:
     """What of a call is still held."""
     app = service.app
     held = [f"connection of {role}" for role in DbRole if app.db.taken(role)]
     held += [f"watcher of {watched}" for watched in app.watched._watchers]
-    held += [f"waiter for {topic}" for topic in app.bell._waiting if topic not in (PREDICTIONS_TOPIC, HANDED_OVER_TOPIC, RUNS_TOPIC)]
+    held += [f"waiter for {topic}" for topic in app.bell._waiting if topic not in ALWAYS]
     return held + ["a call"] * service.server._calls._number
 
 

@@ -44,6 +44,8 @@ def downgrade() -> None:
     """Undo."""
     for view in reversed(_VIEWS):
         op.execute(f"DROP VIEW {view}")
+    # Before the view of old, which takes every column that there is.
+    op.drop_column("employees", _PAID)
     op.execute(
         f"""
         CREATE VIEW pooled_turnover_rows WITH (security_barrier) AS
@@ -59,7 +61,6 @@ def downgrade() -> None:
         """  # noqa: S608 - a fixed list
     )
     op.execute("GRANT SELECT ON pooled_turnover_rows TO trainer")
-    op.drop_column("employees", _PAID)
     op.drop_column("shared_models", "evidence")
 
 
