@@ -45,6 +45,20 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to write insights of an organization until the transaction ends.
+
+    Args:
+        now: when it was given.
+        ripe: whether insights have expired that are still listed, or expired longer than `KEPT` ago.
+
+    """
+
+    now: datetime
+    ripe: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """A finding, what becomes of it, and the insight as it is then."""
 

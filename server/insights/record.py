@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from server.events.model import Cause
     from server.identity import InsightId, OrgId
     from server.insights.model import Encode, Finding
-    from server.insights.outcome import Change
-    from server.insights.store import Turn
+    from server.insights.outcome import Change, Turn
 
 _TOLD: dict[Outcome, type[InsightEvent]] = {
     Outcome.CREATED: InsightCreated,

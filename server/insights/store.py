@@ -15,7 +15,7 @@ from sqlalchemy import DateTime, Interval, bindparam, text
 
 from server.identity import InsightId
 from server.insights.model import KEPT
-from server.insights.outcome import Outcome, Standing
+from server.insights.outcome import Outcome, Standing, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,12 +32,10 @@ _LOCK = 3
 
 _MOMENT = DateTime(timezone=True)
 # What is ripe is seen as it was before the wait: what another run cleared meanwhile, nobody finds again.
+_EXPIRED = "SELECT FROM insights WHERE org_id = :org AND {} AND expires_at <= (SELECT analytics_now())"
 _TAKE_TURN = text(
-    """
-    SELECT pg_advisory_xact_lock(:lock, hashtext(:org)), analytics_now() AS now,
-        EXISTS (SELECT FROM insights WHERE org_id = :org AND listed AND expires_at <= (SELECT analytics_now()))
-        OR EXISTS (SELECT FROM insights WHERE org_id = :org AND NOT listed AND expires_at <= (SELECT analytics_now()) - :kept) AS ripe
-    """
+    "SELECT pg_advisory_xact_lock(:lock, hashtext(:org)), analytics_now() AS now, "
+    f"EXISTS ({_EXPIRED.format('listed')}) OR EXISTS ({_EXPIRED.format('NOT listed')} - :kept) AS ripe"
 ).bindparams(bindparam("kept", type_=Interval))
 
 # Locked in one order, whatever order the findings came in; and no stronger than needed, so that views may be noted meanwhile.
@@ -155,20 +153,6 @@ _FORGET = text(
         OR jsonb_path_exists(data_points, '$.** ? (@ == $key)', jsonb_build_object('key', CAST(:key AS text))))
     """
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The right to write insights of an organization until the transaction ends.
-
-    Args:
-        now: when it was given.
-        ripe: whether insights have expired that are still listed, or expired longer than `KEPT` ago.
-
-    """
-
-    now: datetime
-    ripe: bool
 
 
 @dataclass(frozen=True, slots=True)

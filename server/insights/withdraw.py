@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from server.events.model import Cause
     from server.identity import OrgId
     from server.insights.model import InsightType
-    from server.insights.store import Turn
+    from server.insights.outcome import Turn
 
 
 async def withdraw(  # noqa: PLR0913 - what a run looked for, and where it is written

@@ -88,7 +88,7 @@ async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: 
     assert [str(level) for level in found.attributes["job_level"]] == ["nan", "nan"]
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.first_seen] == [date(2026, 9, 30)] * 2
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.last_seen] == [date(2026, 9, 30), date(2026, 10, 31)]
-    assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 10, 5), None]
+    assert [str(day) for day in found.left] == [str(float(date(2026, 10, 5).toordinal() - EPOCH_ORDINAL)), "nan"]
     assert sorted(date.fromordinal(day + EPOCH_ORDINAL) for day in found.exits) == [date(2026, 6, 5), date(2026, 10, 5)]
 
 

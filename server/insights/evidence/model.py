@@ -38,7 +38,7 @@ class Workforce:
         keys: pseudonyms, in their order.
         first_seen: day (since 1970) of the first known state.
         last_seen: day of the latest known state.
-        left: day of the latest exit that is not in the future; None where there is none.
+        left: day of the latest exit that is not in the future; None or NaN where there is none.
         attributes: at the latest state, by name; None or NaN where absent.
         exits: day of every exit up to the day of the run, also of people of whom no state is known.
 
@@ -47,7 +47,7 @@ class Workforce:
     keys: Sequence[str]
     first_seen: Days
     last_seen: Days
-    left: Sequence[int | None]
+    left: Sequence[int | None] | npt.NDArray[np.float64]
     attributes: Mapping[str, Column]
     exits: Sequence[int]
 

@@ -48,13 +48,16 @@ _OUTLINE = text(
 _NUMBERS = BOOLEAN_ATTRIBUTES + INTEGER_ATTRIBUTES + NUMBER_ATTRIBUTES
 
 
+def _doubles(value: str) -> str:
+    return f"string_agg(float8send(coalesce(CAST({value} AS float8), 'NaN')), '')"
+
+
 def _number(name: str) -> str:
-    value = f"CAST(l.{name} AS integer)" if name in BOOLEAN_ATTRIBUTES else f"l.{name}"
-    return f"string_agg(float8send(coalesce(CAST({value} AS float8), 'NaN')), '') AS {name}"
+    return f"{_doubles(f'CAST(l.{name} AS integer)' if name in BOOLEAN_ATTRIBUTES else f'l.{name}')} AS {name}"
 
 
-def _days(name: str) -> str:
-    return f"string_agg(int4send(l.{name} - DATE '1970-01-01'), '') AS {name}"
+def _day(column: str) -> str:
+    return f"({column} - DATE '1970-01-01')"
 
 
 # Columns and not rows, numbers as the bytes that numpy reads: a thousand employees are one row with thirty values. The latest
@@ -70,9 +73,9 @@ _WORKFORCE = text(
         SELECT employee_key, max(exit_date) AS exit_date FROM employee_exits
         WHERE org_id = :org AND exit_date <= :today GROUP BY employee_key
     )
-    SELECT coalesce(array_agg(l.employee_key), '{{}}') AS keys_, array_agg(g.exit_date - DATE '1970-01-01') AS gone,
-        ARRAY(SELECT exit_date - DATE '1970-01-01' FROM employee_exits WHERE org_id = :org AND exit_date <= :today) AS exits,
-        {_days("first_seen")}, {_days("as_of")},
+    SELECT coalesce(array_agg(l.employee_key), '{{}}') AS keys_, {_doubles(_day("g.exit_date"))} AS gone,
+        ARRAY(SELECT {_day("exit_date")} FROM employee_exits WHERE org_id = :org AND exit_date <= :today) AS exits,
+        string_agg(int4send({_day("l.first_seen")}), '') AS first_seen, string_agg(int4send({_day("l.as_of")}), '') AS as_of,
         {", ".join(f"array_agg(l.{name}) AS {name}" for name in TEXT_ATTRIBUTES)},
         {", ".join(_number(name) for name in _NUMBERS)}
     FROM latest l LEFT JOIN gone g USING (employee_key)
@@ -177,7 +180,7 @@ async def workforce(tx: ReadTx, org: OrgId, today: date) -> Workforce:
         keys=row.keys_,
         first_seen=np.frombuffer(row.first_seen or b"", ">i4").astype(np.int32),
         last_seen=np.frombuffer(row.as_of or b"", ">i4").astype(np.int32),
-        left=row.gone or (),
+        left=np.frombuffer(row.gone or b"", ">f8").astype(np.float64),
         attributes={**texts, **numbers},
         exits=row.exits,
     )

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from server.insights.evidence.model import Workforce
 
-    Days = npt.NDArray[np.int64]
+    Days = npt.NDArray[np.float64]
     Places = npt.NDArray[np.intp]
 
 VANISHED_DAYS = 92
 """Somebody whose latest state is older than the newest one by more is no longer here, though no exit was told: states come by the
 month, and two may be missed."""
 
-_NEVER = np.iinfo(np.int64).max
+_NEVER = np.inf
 _DAYS_PER_YEAR = 365.25
 _ONE_DAY = timedelta(days=1)
 
@@ -35,8 +35,7 @@ def present(workforce: Workforce) -> Places:
     """Return the positions of those who work here now."""
     if not workforce.keys:
         return np.array([], np.intp)
-    seen = np.array(workforce.last_seen, np.int64)
-    return np.flatnonzero((_ended(workforce) == _NEVER) & (seen >= seen.max() - VANISHED_DAYS))
+    return np.flatnonzero(_ended(workforce) == _NEVER)
 
 
 def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | None]:
@@ -46,18 +45,15 @@ def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | N
     """
     if not workforce.keys:
         return []
-    began, ended, exits = _began(workforce), _ended(workforce), np.array(workforce.exits, np.int64)
     newest = month_number(today)
-    known_from = int(np.min(workforce.first_seen))
-    months: list[HeadcountMonth | None] = []
-    for month in range(newest - WINDOW, newest):
-        first, last = _day(start_of_month(month)), _day(start_of_month(month + 1) - _ONE_DAY)
-        if last < known_from:
-            months.append(None)
-            continue
-        headcount = int(((began <= last) & (ended > last)).sum())
-        months.append(HeadcountMonth(headcount, int(((exits >= first) & (exits <= last)).sum())))
-    return months
+    firsts = np.array([_day(start_of_month(month)) for month in range(newest - WINDOW, newest + 1)])
+    lasts = firsts[1:] - 1
+    began, ended = _began(workforce), _ended(workforce)
+    heads = ((began <= lasts[:, None]) & (ended > lasts[:, None])).sum(axis=1)
+    leavers = np.diff(np.searchsorted(np.sort(np.array(workforce.exits, np.int64)), firsts))
+    known = lasts >= np.min(workforce.first_seen)
+    counts = zip(known.tolist(), heads.tolist(), leavers.tolist(), strict=True)
+    return [HeadcountMonth(headcount, left) if is_known else None for is_known, headcount, left in counts]
 
 
 def mean_headcount(months: Sequence[HeadcountMonth | None]) -> float | None:
@@ -80,18 +76,16 @@ def mean_pay(workforce: Workforce, places: Places) -> float | None:
 
 def _began(workforce: Workforce) -> Days:
     """When each began: at the first state, or as long before the latest as its years say."""
-    seen = np.array(workforce.last_seen, np.int64)
     years = np.nan_to_num(np.array(workforce.attributes["years_at_company"], np.float64))
-    return np.minimum(np.array(workforce.first_seen, np.int64), seen - (years * _DAYS_PER_YEAR).astype(np.int64))
+    began: Days = np.minimum(np.asarray(workforce.first_seen), np.asarray(workforce.last_seen) - np.floor(years * _DAYS_PER_YEAR))
+    return began
 
 
 def _ended(workforce: Workforce) -> Days:
     """When each left: by an exit after the latest state, or by vanishing; `_NEVER` for those who did not."""
-    seen = np.array(workforce.last_seen, np.int64)
-    left = np.array([day if day is not None else -1 for day in workforce.left], np.int64)
-    told = np.where(left >= seen, left, _NEVER)
-    vanished = (told == _NEVER) & (seen < seen.max() - VANISHED_DAYS)
-    return np.where(vanished, seen, told)
+    seen, left = np.array(workforce.last_seen, np.float64), np.array(workforce.left, np.float64)
+    vanished = np.where(seen < seen.max() - VANISHED_DAYS, seen, _NEVER)
+    return np.where(left >= seen, left, vanished)
 
 
 def _day(day: date) -> int:
