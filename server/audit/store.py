@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select, tuple_
+from sqlalchemy import insert, select, text, tuple_
 
 from server.audit.model import Act, Entry, Origin
 from server.audit.tables import audit_entries
@@ -40,6 +40,7 @@ _ENTRY = {
     "at": now(),
 }
 _RECORD = insert(audit_entries).values(_ENTRY)
+_COUNT = text("SELECT count(*) AS entries FROM audit_entries WHERE org_id = :org AND action = :action")
 
 
 async def record(tx: Tx, origin: Origin, *acts: Act) -> None:
@@ -69,7 +70,7 @@ def parameters(origin: Origin, act: Act) -> Mapping[str, object]:
 
 async def count(tx: ReadTx, org: OrgId, action: str) -> int:
     """Return how many entries of an action there are."""
-    row = await tx.one(select(func.count().label("entries")).where(_columns.org_id == org, _columns.action == action))
+    row = await tx.one(_COUNT, {"org": org, "action": action})
     entries: int = row.entries
     return entries
 

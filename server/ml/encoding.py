@@ -183,8 +183,9 @@ def _array(feature: FeatureSpec, column: Column | None, rows: int) -> npt.NDArra
     if feature.kind is FeatureKind.CATEGORY:
         texts = np.full(rows, None, dtype=np.object_)
         if column is not None:
-            keys = {value: None if value is None else category_key(str(value)) for value in set(column)}
-            texts[:] = list(map(keys.__getitem__, column))
+            values = column.tolist() if isinstance(column, np.ndarray) else column
+            keys = {value: None if value is None else category_key(str(value)) for value in set(values)}
+            texts[:] = list(map(keys.__getitem__, values))
         return texts
     return np.full(rows, np.nan) if column is None else np.array(column, dtype=np.float64)
 

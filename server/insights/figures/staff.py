@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +29,6 @@ month, and two may be missed."""
 _NEVER = np.iinfo(np.int64).max
 _NO_EXIT = np.iinfo(np.int64).min
 _DAYS_PER_YEAR = 365.25
-_ONE_DAY = timedelta(days=1)
 
 
 def present(workforce: Workforce) -> Places:
@@ -47,18 +45,15 @@ def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | N
     """
     if not workforce.keys:
         return []
-    began, ended, exits = _began(workforce), _ended(workforce), _exits(workforce)
     newest = month_number(today)
-    known_from = int(np.min(workforce.first_seen))
-    months: list[HeadcountMonth | None] = []
-    for month in range(newest - WINDOW, newest):
-        first, last = _day(start_of_month(month)), _day(start_of_month(month + 1) - _ONE_DAY)
-        if last < known_from:
-            months.append(None)
-            continue
-        headcount = int(((began <= last) & (ended > last)).sum())
-        months.append(HeadcountMonth(headcount, int(((exits >= first) & (exits <= last)).sum())))
-    return months
+    firsts = np.array([_day(start_of_month(month)) for month in range(newest - WINDOW, newest + 1)])
+    lasts = firsts[1:] - 1
+    began, ended = _began(workforce), _ended(workforce)
+    heads = ((began <= lasts[:, None]) & (ended > lasts[:, None])).sum(axis=1)
+    leavers = np.diff(np.searchsorted(np.sort(_exits(workforce)), firsts))
+    known = lasts >= np.min(workforce.first_seen)
+    counts = zip(known.tolist(), heads.tolist(), leavers.tolist(), strict=True)
+    return [HeadcountMonth(headcount, left) if is_known else None for is_known, headcount, left in counts]
 
 
 def rate(workforce: Workforce, months: Sequence[HeadcountMonth | None]) -> TurnoverRate | None:
