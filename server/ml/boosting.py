@@ -33,7 +33,9 @@ MASKED_WEIGHT = 0.3
 """Weight of a masked row. Against none, on samples of five public files, complete inputs are ranked within 0.006 ROC AUC of
 what they were, while the calibration error of inputs with half of their features falls from 0.05-0.13 to 0.02-0.05."""
 
-_PATIENCE = 40
+_STRIDE = 5
+"""Trees that are grown before held-out rows are scored again: to score after each costs as much as half of the trees."""
+
 BINS = 64
 """Borders of a column that trees may split at."""
 
@@ -53,6 +55,7 @@ class Shape:
         ridge: L2 penalty on leaves.
         column_share: share of columns each tree may use.
         most_rounds: largest number of trees.
+        patience: trees without improvement after which tuning stops; those that learn faster need fewer to show it.
 
     """
 
@@ -62,10 +65,11 @@ class Shape:
     ridge: float
     column_share: float
     most_rounds: int
+    patience: int
 
 
-SMALL_SHAPES = (Shape("additive", 1, 0.1, 5.0, 0.7, 1000), Shape("interacting", 4, 0.05, 10.0, 0.5, 1000))
-LARGE_SHAPES = (Shape("additive", 1, 0.3, 5.0, 0.7, 500), Shape("interacting", 6, 0.1, 10.0, 0.5, 500))
+SMALL_SHAPES = (Shape("additive", 1, 0.15, 5.0, 0.7, 1000, 40), Shape("interacting", 4, 0.1, 10.0, 0.5, 1000, 40))
+LARGE_SHAPES = (Shape("additive", 1, 0.3, 5.0, 0.7, 500, 20), Shape("interacting", 6, 0.1, 10.0, 0.5, 500, 20))
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,16 +287,17 @@ def _path(
     rows = np.concatenate([rows for _, rows in splits])
     truth = examples.labels[rows]
     best = Tuning(shape, 0, np.inf, rows, np.zeros(len(rows)))
-    for done in range(1, shape.most_rounds + 1):
-        margins = np.concatenate([_grow(*each, done - 1) for each in zip(boosters, training, held_out, strict=True)])
+    for done in range(_STRIDE, shape.most_rounds + 1, _STRIDE):
+        margins = np.concatenate([_grow(*each, done) for each in zip(boosters, training, held_out, strict=True)])
         loss = log_loss(truth, margins)
         if loss < best.loss:
             best = Tuning(shape, done, loss, rows, margins)
-        elif done - best.rounds >= _PATIENCE:
+        elif done - best.rounds >= shape.patience:
             break
     return best, boosters
 
 
-def _grow(booster: xgboost.Booster, training: xgboost.DMatrix, held_out: xgboost.DMatrix, done: int) -> npt.NDArray[np.float64]:
-    booster.update(training, done)
+def _grow(booster: xgboost.Booster, training: xgboost.DMatrix, held_out: xgboost.DMatrix, rounds: int) -> npt.NDArray[np.float64]:
+    for number in range(rounds - _STRIDE, rounds):
+        booster.update(training, number)
     return np.asarray(booster.predict(held_out, output_margin=True), dtype=np.float64)

@@ -48,7 +48,7 @@ def course(*, seed: int = 0, held_out: int = 5, days: int = 1) -> Classifying:
 @pytest.fixture(autouse=True)
 def few_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two parts in place of five in each cross-validation, and few trees of one shape."""
-    monkeypatch.setattr(boosting, "SMALL_SHAPES", (boosting.Shape("few", 2, 0.3, 5.0, 0.7, 40),))
+    monkeypatch.setattr(boosting, "SMALL_SHAPES", (boosting.Shape("few", 2, 0.3, 5.0, 0.7, 40, 40),))
     monkeypatch.setattr(classifying, "train_classifier", partial(training.train_classifier, folds=2))
     monkeypatch.setattr(training, "INNER_FOLDS", 2)
 
