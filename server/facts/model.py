@@ -210,9 +210,15 @@ class SpendMonth:
 Fact = Employee | EmployeeExit | PayrollEntry | Contract | SpendEntry | PerformanceReview
 
 
+_NAMES = {
+    kind: tuple(item.name for item in fields(kind))
+    for kind in (Employee, EmployeeExit, PayrollEntry, Contract, SpendEntry, PerformanceReview)
+}
+
+
 def cells(row: Fact) -> Mapping[str, object]:
     """Return a row by column; what it does not say is not in the mapping."""
-    found: dict[str, object] = {item.name: getattr(row, item.name) for item in fields(row)}
+    found: dict[str, object] = {name: getattr(row, name) for name in _NAMES[type(row)]}
     found.update(found.pop("attributes", {}))  # type: ignore[call-overload]  # a mapping where it is there at all
     return found
 

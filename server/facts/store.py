@@ -12,7 +12,9 @@ from server.facts.tables import ATTRIBUTE_TYPES, STORAGES, employees
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
+    from sqlalchemy import Select
     from sqlalchemy.sql.elements import TextClause
 
     from server.db import ReadTx, Tx
@@ -51,7 +53,8 @@ async def upsert(tx: Tx, org: OrgId, fact_set: FactSet, rows: Sequence[Fact]) ->
     waits for the other, and neither in a circle.
     """
     storage = STORAGES[fact_set]
-    contents = sorted((cells(row) for row in rows), key=lambda content: [str(content[name]) for name in storage.key])
+    key = storage.key
+    contents = sorted((cells(row) for row in rows), key=lambda content: [str(content[name]) for name in key])
     arrays: dict[str, object] = {name: [content.get(name) for content in contents] for name in storage.columns}
     written = [row.inserted for row in await tx.all(_upsert_statement(fact_set), {"org": org, **arrays})]
     inserted = sum(written)
@@ -117,18 +120,21 @@ async def spend_months(tx: ReadTx, org: OrgId, unit: str, category: str) -> Sequ
     return [SpendMonth(row.period, row.amount, row.budget, frozenset(row.currencies)) for row in rows]
 
 
+@functools.cache
+def _summary_statement(fact_set: FactSet) -> Select[int, int, int, datetime]:
+    storage = STORAGES[fact_set]
+    columns = storage.table.c
+    return select(
+        func.count().label("rows"),
+        func.count(columns[storage.counted].distinct()).label("subjects"),
+        (func.count(columns[storage.outcome]) if storage.outcome else literal(0)).label("labelled"),
+        func.max(columns.updated_at).label("updated_at"),
+    ).where(columns.org_id == bindparam("org"))
+
+
 async def summarize(tx: ReadTx, org: OrgId, fact_set: FactSet) -> FactSummary:
     """Count what is stored of a fact set."""
-    storage = STORAGES[fact_set]
-    table = storage.table
-    row = await tx.one(
-        select(
-            func.count().label("rows"),
-            func.count(table.c[storage.counted].distinct()).label("subjects"),
-            (func.count(table.c[storage.outcome]) if storage.outcome else literal(0)).label("labelled"),
-            func.max(table.c.updated_at).label("updated_at"),
-        ).where(table.c.org_id == org)
-    )
+    row = await tx.one(_summary_statement(fact_set), {"org": org})
     return FactSummary(row.rows, row.subjects, row.labelled, row.updated_at)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from sqlalchemy import Boolean, Column, Date, DateTime, Double, Index, Integer, Numeric, Table, Text, text
 
@@ -126,6 +127,8 @@ class Storage:
         counted: column that subjects are counted by.
         outcome: column whose presence says that the outcome is known, which models learn from; None where there is none.
         subjects: what an erasure may name.
+        key: columns that tell the rows of an organization apart.
+        columns: columns of a row as it is loaded.
 
     """
 
@@ -133,25 +136,24 @@ class Storage:
     counted: str
     outcome: str | None
     subjects: frozenset[Subject]
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
 
-    @property
-    def key(self) -> tuple[str, ...]:
-        """Columns that tell the rows of an organization apart."""
-        return tuple(column.name for column in self.table.primary_key if column.name != "org_id")
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of a row as it is loaded."""
-        return tuple(column.name for column in self.table.c if column.name not in ("org_id", "updated_at"))
+    @classmethod
+    def of(cls, table: Table, counted: str, outcome: str | None, subjects: frozenset[Subject]) -> Self:
+        """Read from the table what it says itself."""
+        key = tuple(column.name for column in table.primary_key if column.name != "org_id")
+        columns = tuple(column.name for column in table.c if column.name not in ("org_id", "updated_at"))
+        return cls(table, counted, outcome, subjects, key, columns)
 
 
 _EMPLOYEE = frozenset({Subject.EMPLOYEE})
 
 STORAGES: Mapping[FactSet, Storage] = {
-    FactSet.EMPLOYEES: Storage(employees, "employee_key", "left_within_year", _EMPLOYEE),
-    FactSet.EMPLOYEE_EXITS: Storage(employee_exits, "employee_key", "exit_date", _EMPLOYEE),
-    FactSet.PAYROLL_ENTRIES: Storage(payroll_entries, "employee_key", None, _EMPLOYEE),
-    FactSet.CONTRACTS: Storage(contracts, "contract_key", "outcome", frozenset({Subject.CONTRACT, Subject.COUNTERPARTY})),
-    FactSet.SPEND_ENTRIES: Storage(spend_entries, "unit", "amount", frozenset({Subject.UNIT})),
-    FactSet.PERFORMANCE_REVIEWS: Storage(performance_reviews, "employee_key", "target", _EMPLOYEE),
+    FactSet.EMPLOYEES: Storage.of(employees, "employee_key", "left_within_year", _EMPLOYEE),
+    FactSet.EMPLOYEE_EXITS: Storage.of(employee_exits, "employee_key", "exit_date", _EMPLOYEE),
+    FactSet.PAYROLL_ENTRIES: Storage.of(payroll_entries, "employee_key", None, _EMPLOYEE),
+    FactSet.CONTRACTS: Storage.of(contracts, "contract_key", "outcome", frozenset({Subject.CONTRACT, Subject.COUNTERPARTY})),
+    FactSet.SPEND_ENTRIES: Storage.of(spend_entries, "unit", "amount", frozenset({Subject.UNIT})),
+    FactSet.PERFORMANCE_REVIEWS: Storage.of(performance_reviews, "employee_key", "target", _EMPLOYEE),
 }

@@ -16,14 +16,23 @@ from server.idempotency.tables import idempotency_keys
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import ColumnElement
-
     from server.db import ReadTx, Tx
     from server.identity import OrgId
 
 KEPT = timedelta(hours=24)
 _columns = idempotency_keys.c
 
+_KEY = (_columns.org_id == bindparam("org")) & (_columns.method == bindparam("of")) & (_columns.request_id == bindparam("id"))
+_RECALL = select(_columns.request_hash, _columns.response).where(_KEY, _columns.at >= now() - KEPT)
+_EXPIRE = delete(idempotency_keys).where(_KEY, _columns.at < now() - KEPT)
+_CLAIM = (
+    insert(idempotency_keys)
+    .values(
+        org_id=bindparam("org"), method=bindparam("of"), request_id=bindparam("id"), request_hash=bindparam("hash"), response=b"", at=now()
+    )
+    .on_conflict_do_nothing()
+)
+_REMEMBER = update(idempotency_keys).where(_KEY).values(response=bindparam("answer"))
 _RECALL_ALL = text(
     """
     SELECT request_id, request_hash, response FROM idempotency_keys
@@ -59,9 +68,7 @@ async def recall(tx: ReadTx, org: OrgId, method: str, request_id: str, request_h
         AnalyticsError: IDEMPOTENCY_KEY_REUSED, the id was used for another request.
 
     """
-    first = await tx.first(
-        select(_columns.request_hash, _columns.response).where(_key(org, method, request_id), _columns.at >= now() - KEPT)
-    )
+    first = await tx.first(_RECALL, _key(org, method, request_id))
     if first is None:
         return None
     if first.request_hash != request_hash:
@@ -104,19 +111,17 @@ async def claim(tx: Tx, org: OrgId, method: str, request_id: str, request_hash: 
         AnalyticsError: IDEMPOTENCY_KEY_REUSED, the id was used for another request.
 
     """
-    await tx.run(delete(idempotency_keys).where(_key(org, method, request_id), _columns.at < now() - KEPT))
-    row = insert(idempotency_keys).values(
-        org_id=org, method=method, request_id=request_id, request_hash=request_hash, response=b"", at=now()
-    )
-    if await tx.run(row.on_conflict_do_nothing()):
+    key = _key(org, method, request_id)
+    await tx.run(_EXPIRE, key)
+    if await tx.run(_CLAIM, {**key, "hash": request_hash}):
         return None
     return await recall(tx, org, method, request_id, request_hash)
 
 
 async def remember(tx: Tx, org: OrgId, method: str, request_id: str, response: bytes) -> None:
     """Store the answer under an id that this transaction claimed."""
-    await tx.run(update(idempotency_keys).where(_key(org, method, request_id)).values(response=response))
+    await tx.run(_REMEMBER, {**_key(org, method, request_id), "answer": response})
 
 
-def _key(org: OrgId, method: str, request_id: str) -> ColumnElement[bool]:
-    return (_columns.org_id == org) & (_columns.method == method) & (_columns.request_id == request_id)
+def _key(org: OrgId, method: str, request_id: str) -> Mapping[str, str]:
+    return {"org": org, "of": method, "id": request_id}

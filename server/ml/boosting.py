@@ -1,10 +1,10 @@
 """Gradient-boosted trees (XGBoost, Chen & Guestrin 2016) with settings that are safe on small data.
 
 Two shapes compete by inner cross-validation: additive (one split per tree, no interactions, the flexible cousin of
-logistic regression) and interacting (depth 4). On eight samples of 1,200 to 15,000 rows from five public files
-(attrition, churn, performance, productivity, hotel cancellations) each was the better one for some, and the choice was
-always within 0.004 ROC AUC of the best of depths 1, 2, 3, 4 and 6. What always holds: the same rows, seed and thread count give the
-same bytes, and an artifact is XGBoost's UBJSON, never pickle.
+logistic regression) and interacting (depth 4). On eight samples of 1,200 to 15,000 rows from five public files (attrition, churn,
+performance, productivity, hotel cancellations) each was the better one for some, and the choice was always within 0.004 ROC AUC of
+the best of depths 1, 2, 3, 4 and 6. What always holds: the same rows, seed and thread count give the same bytes, and an artifact
+is XGBoost's UBJSON, never pickle.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ MASKED_WEIGHT = 0.3
 what they were, while the calibration error of inputs with half of their features falls from 0.05-0.13 to 0.02-0.05."""
 
 _STRIDE = 5
-"""Trees that are grown before held-out rows are scored again: to score after each costs as much as half of the trees."""
-
+"""Trees before held-out rows are scored again: to score after each costs as much as half of the trees."""
 BINS = 64
 """Borders of a column that trees may split at."""
 
@@ -285,11 +284,10 @@ def _path(
     # Named to the booster, both keep their predictions and only add the newest tree's.
     boosters = [xgboost.Booster(settings, cache=pair) for pair in zip(training, held_out, strict=True)]
     rows = np.concatenate([rows for _, rows in splits])
-    truth = examples.labels[rows]
     best = Tuning(shape, 0, np.inf, rows, np.zeros(len(rows)))
     for done in range(_STRIDE, shape.most_rounds + 1, _STRIDE):
         margins = np.concatenate([_grow(*each, done) for each in zip(boosters, training, held_out, strict=True)])
-        loss = log_loss(truth, margins)
+        loss = log_loss(examples.labels[rows], margins)
         if loss < best.loss:
             best = Tuning(shape, done, loss, rows, margins)
         elif done - best.rounds >= shape.patience:

@@ -35,8 +35,11 @@ LARGE_PAIRS = 100_000
 MOST_ROWS = 200_000
 """Rows a model learns from, drawn from more: pairs of one series are so alike that the others would add little."""
 
-_MOST_JUDGING = 80_000
-"""Rows of all trainings that judge together: two fifths of the most that the final one has, so that judging costs less than it."""
+_ROWS_PER_MONTH = 5
+"""Of so many rows for each month of a series, for the same reason, where they are more than `LARGE_PAIRS`."""
+
+_JUDGING = 0.4
+"""Rows of all trainings that judge together, as a share of those of the final one, so that judging costs less than it."""
 
 _MOST_HELD_OUT = 60_000
 _MINIMUM_ROWS = 100
@@ -155,6 +158,12 @@ class Course:
         return Growth(LARGE if self.windows.large else SMALL, self.seed, self.threads)
 
     @property
+    def most_rows(self) -> int:
+        """Rows that the final trees learn from."""
+        months = int(np.sum(~np.isnan(self.panel.values)))
+        return min(MOST_ROWS, max(LARGE_PAIRS, _ROWS_PER_MONTH * months))
+
+    @property
     def categories(self) -> tuple[str, ...]:
         """Those of enough series; a rarer one would be memorized."""
         counts = Counter(series.category for series in self.panel.series if series.category is not None)
@@ -183,7 +192,7 @@ class Course:
 
     def final(self, trials: Trials) -> tuple[QuantileTrees, Rows]:
         """Trees of all months, and the rows they learned from."""
-        rows = self.rows(0, self.panel.values.shape[1] - 1, MOST_ROWS)
+        rows = self.rows(0, self.panel.values.shape[1] - 1, self.most_rows)
         return self.growth.train(rows.views.matrix, rows.residual(trials.season_weight), trials.rounds), rows
 
     def trials(self, tick: Callable[[str], None]) -> Trials:
@@ -212,7 +221,7 @@ class Course:
         return self._enough(self.rows(*self.windows.bounds(age), _MOST_HELD_OUT // self.windows.count))
 
     def _before(self, age: int) -> Rows:
-        return self._enough(self.rows(0, self.windows.bounds(age)[0] - 1, _MOST_JUDGING // self.windows.count))
+        return self._enough(self.rows(0, self.windows.bounds(age)[0] - 1, int(_JUDGING * self.most_rows) // self.windows.count))
 
     def _enough(self, rows: Rows) -> Rows:
         if len(rows.truth) < _MINIMUM_ROWS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from server.db import now
@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
     from server.db import ReadTx, Tx
 
+_REMEMBER = insert(known).values(org_id=bindparam("org"), first_seen_at=now()).on_conflict_do_nothing()
+_PROFILE = select(organization_profiles).where(organization_profiles.c.org_id == bindparam("org"))
+_SWITCHES = select(tenant_switches).where(tenant_switches.c.org_id == bindparam("org"))
 _LIST = text("SELECT org_id FROM list_orgs(:after, :most) AS org_id")
 
 
 async def remember(tx: Tx, org: OrgId) -> None:
     """Have the organization known to what goes through all of them; one that is known already costs no write."""
-    await tx.run(insert(known).values(org_id=org, first_seen_at=now()).on_conflict_do_nothing())
+    await tx.run(_REMEMBER, {"org": org})
 
 
 async def organizations(tx: ReadTx, after: str, limit: int) -> Sequence[OrgId]:
@@ -33,7 +36,7 @@ async def organizations(tx: ReadTx, after: str, limit: int) -> Sequence[OrgId]:
 
 async def profile(tx: ReadTx, org: OrgId) -> Profile:
     """Return the profile, or an empty one."""
-    row = await tx.first(select(organization_profiles).where(organization_profiles.c.org_id == org))
+    row = await tx.first(_PROFILE, {"org": org})
     if row is None:
         return Profile()
     return Profile(row.display_name, Industry(row.industry), SizeRange(row.size_range), row.revision, row.updated_at)
@@ -41,7 +44,7 @@ async def profile(tx: ReadTx, org: OrgId) -> Profile:
 
 async def switches(tx: ReadTx, org: OrgId) -> Switches:
     """Return the switches, or the defaults."""
-    row = await tx.first(select(tenant_switches).where(tenant_switches.c.org_id == org))
+    row = await tx.first(_SWITCHES, {"org": org})
     if row is None:
         return Switches()
     return Switches(row.pooled_training, row.benchmark_contribution, row.retain_prediction_inputs, row.revision, row.updated_at)
