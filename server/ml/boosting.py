@@ -33,8 +33,8 @@ MASKED_WEIGHT = 0.3
 """Weight of a masked row. Against none, on samples of five public files, complete inputs are ranked within 0.006 ROC AUC of
 what they were, while the calibration error of inputs with half of their features falls from 0.05-0.13 to 0.02-0.05."""
 
+# Trees before held-out rows are scored again: to score after each costs as much as half of the trees.
 _STRIDE = 5
-"""Trees before held-out rows are scored again: to score after each costs as much as half of the trees."""
 BINS = 64
 """Borders of a column that trees may split at."""
 
