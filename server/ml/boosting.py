@@ -280,9 +280,8 @@ def _path(
     """Grow one booster per split in step, and stop when the loss over all held-out rows has not improved for a while."""
     training = [examples.data(rows, threads) for rows, _ in splits]
     held_out = [xgboost.DMatrix(examples.matrix[rows], nthread=threads) for _, rows in splits]
-    settings = parameters(shape, seed, threads)
     # Named to the booster, both keep their predictions and only add the newest tree's.
-    boosters = [xgboost.Booster(settings, cache=pair) for pair in zip(training, held_out, strict=True)]
+    boosters = [xgboost.Booster(parameters(shape, seed, threads), cache=pair) for pair in zip(training, held_out, strict=True)]
     rows = np.concatenate([rows for _, rows in splits])
     best = Tuning(shape, 0, np.inf, rows, np.zeros(len(rows)))
     for done in range(_STRIDE, shape.most_rounds + 1, _STRIDE):
