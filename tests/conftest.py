@@ -10,10 +10,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from server.telemetry import logs, tracing
 from tests.support import databases, environment, live, trained
+from tests.support.demo import Demo
+from tests.support.demo import demo as loaded_demo
+from tests.support.together import Together, place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from xdist.remote import Producer
 
     from tests.support.databases import Cluster
     from tests.support.live import Service
@@ -21,6 +26,16 @@ if TYPE_CHECKING:
 # Settings of a shell that runs the service beside the tests must not leak into them.
 for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "ANALYTICSCTL_"))]:
     del os.environ[name]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """Have files that share a demo run in one process."""
+    return Together(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: place(item.nodeid))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,6 +57,13 @@ def spans() -> Iterator[InMemorySpanExporter]:
 def cluster() -> Iterator[Cluster]:
     """PostgreSQL and Valkey of this test process, roles made, a migrated template."""
     yield from databases.cluster()
+
+
+@pytest.fixture(scope="session")
+async def demo(cluster: Cluster) -> AsyncIterator[Demo]:
+    """The demo organizations after their first night, to be copied."""
+    async for made in loaded_demo(cluster):
+        yield made
 
 
 @pytest.fixture

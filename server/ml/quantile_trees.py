@@ -47,8 +47,8 @@ class Shape:
     patience: int
 
 
-SMALL = Shape("small", 3, 0.1, 0.3, 40, 300, 20)
-LARGE = Shape("large", 5, 0.2, 0.5, 60, 60, 6)
+SMALL = Shape("small", 3, 0.1, 0.5, 40, 300, 20)
+LARGE = Shape("large", 4, 0.25, 0.5, 60, 60, 8)
 
 
 class QuantileTrees:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.databases import Cluster
+    from tests.support.demo import Demo
 
 REAL_FILE = ROOT.parent / "shared" / "data" / "hr_ibm_attrition.csv"
 STAFF = "key,Department,JobRole,MonthlyIncome,YearsAtCompany,Left\n1,Sales,Clerk,3000,2,no\n2,Sales,Clerk,{income},4,yes\n"
@@ -24,17 +25,12 @@ UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
-async def terminal(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Terminal]:
+async def terminal(cluster: Cluster, demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Terminal]:
     """A service with demo organizations after their first night."""
     folder = tmp_path_factory.mktemp("ctl")
-    database = await cluster.create_database()
+    database = await cluster.create_database(demo.database)
     async with running(environment.settings(cluster, database), folder) as service:
-        made = Terminal(service, folder)
-        first = await made.demo()
-        assert first.code == 0, first.out + first.err
-        assert f"{DEMO_ORGANIZATIONS} organizations loaded" in first.out
-        assert first.out.count(" 1.0.0") == 4
-        yield made
+        yield Terminal(service, folder)
     await cluster.drop_database(database)
 
 
@@ -46,6 +42,11 @@ async def idle(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> As
     async with running(environment.settings(cluster, database), folder, worker=False) as service:
         yield Terminal(service, folder)
     await cluster.drop_database(database)
+
+
+def test_a_demo_says_what_it_loaded_and_which_models_are_active(demo: Demo) -> None:
+    assert f"{DEMO_ORGANIZATIONS} organizations loaded" in demo.said
+    assert demo.said.count(" 1.0.0") == 4
 
 
 async def test_a_second_demo_finds_data_and_model_and_does_nothing(terminal: Terminal) -> None:

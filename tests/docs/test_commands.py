@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from server.ctl.demo_organizations import ORGANIZATIONS
-from tests.ctl.terminal import Terminal
 from tests.docs.blocks import DOCUMENTS, ROOT, Block, name, read
 from tests.support import credentials, environment, insights
 from tests.support.live import running
@@ -21,10 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from tests.support.databases import Cluster
+    from tests.support.demo import Demo
     from tests.support.live import Service
-
-# One service with a trained model serves all of these; in one worker they share it.
-pytestmark = pytest.mark.xdist_group("docs")
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 # Its package has a binary for one kind of machine only.
@@ -85,13 +82,11 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-async def live(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+async def live(cluster: Cluster, demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """What `make run` leaves a reader with: reflection on, the demo organizations and their model."""
     folder = tmp_path_factory.mktemp("docs")
-    database = await cluster.create_database()
+    database = await cluster.create_database(demo.database)
     async with running(environment.settings(cluster, database, reflection=True), folder) as service:
-        loaded = await Terminal(service, folder).demo()
-        assert loaded.code == 0, loaded.out + loaded.err
         # What its first night would find.
         await insights.recorded(service.app.db, ORGANIZATIONS[0].org_id, [insights.finding(str(number)) for number in range(3)])
         yield service

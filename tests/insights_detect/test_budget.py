@@ -63,6 +63,13 @@ def test_an_overrun_that_has_happened_is_certain() -> None:
     assert "The expected overrun is EUR 100,000 (8.3% of the budget)." in finding.description
 
 
+def test_an_overrun_of_less_than_a_hundredth_of_the_budget_is_no_news_however_sure() -> None:
+    ended = replace(BUDGET, budget=1_200_000.0, spent_through=JANUARY + 11, forecast=())
+    december = datetime(2026, 12, 31, 3, tzinfo=UTC)
+    assert budget.detect([replace(ended, spent=1_211_000.0)], december) == Detected()
+    assert len(budget.detect([replace(ended, spent=1_213_000.0)], december).findings) == 1
+
+
 def advice(figures: BudgetFigures) -> str:
     return found(figures).actions[0].estimated_impact
 

@@ -37,12 +37,12 @@ class Cluster:
         """Address of a database as its owner."""
         return self.postgres.url(OWNER, "owner-password", database)
 
-    async def create_database(self) -> str:
-        """Copy the migrated template; returns the name."""
+    async def create_database(self, template: str = TEMPLATE) -> str:
+        """Copy the migrated template, or another database; returns the name."""
         name = f"test_{uuid4().hex[:16]}"
         admin = await asyncpg.connect(self.postgres.admin_url)
         try:
-            await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OWNER}")
+            await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}")
             await admin.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
             for role in DbRole:
                 await admin.execute(f"GRANT CONNECT ON DATABASE {name} TO {role}")

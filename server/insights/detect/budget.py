@@ -32,6 +32,9 @@ ones (1) never let months make up for each other; a month that was missed is par
 LEAST_PROBABILITY = 0.6
 """Below it the year is as likely to end well."""
 
+LEAST_SHARE = 0.01
+"""Of the budget: by how much the year is expected to end over it, at least. Less is no news, however sure."""
+
 GRACE = timedelta(days=7)
 _HIGH_SHARE = 0.05
 
@@ -60,7 +63,8 @@ def _judged(figures: BudgetFigures, now: datetime) -> Finding | Skipped | None:
     if reason is not None:
         return Skipped(reason, subject)
     outlook = _outlook(figures, ahead)
-    return _finding(figures, outlook, subject, now) if outlook.probability >= LEAST_PROBABILITY and outlook.overrun > 0 else None
+    likely, large = outlook.probability >= LEAST_PROBABILITY, outlook.overrun >= LEAST_SHARE * figures.budget
+    return _finding(figures, outlook, subject, now) if likely and large else None
 
 
 def _flaw(figures: BudgetFigures, ahead: list[ForecastMonth]) -> SkipReason | None:
