@@ -46,6 +46,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 COLUMNS = tuple(name for names in GROUPS.values() for name in names)
 _AT = {name: place for place, name in enumerate(COLUMNS)}
+OF_BUDGET = tuple(_AT[name] for name in GROUPS["budget"])
+"""Places of the columns that need a budget."""
 
 
 @dataclass(frozen=True, slots=True)

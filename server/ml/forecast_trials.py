@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from server.ml.encoding import MINIMUM_ROWS
-from server.ml.forecast_features import WINDOW, Pairs, Views, enough, look
+from server.ml.forecast_features import OF_BUDGET, Pairs, Views, enough, look
 from server.ml.forecaster import base, held_out
 from server.ml.intervals import LONG_HISTORY
 from server.ml.quantile_trees import LARGE, SMALL, Growth, QuantileTrees
@@ -174,10 +174,12 @@ class Course:
         """Rows of the forecast months `low` to `high`, at most so many.
 
         Every fourth comes a second time with only its last 6 to 23 months in view, so that what short histories mean is
-        learned, and how wide their intervals have to be, from more than the beginnings of long ones.
+        learned, and how wide their intervals have to be, from more than the beginnings of long ones. Where there are budgets every
+        fourth comes once more without, so that a forecast for which nobody gives one is not taken for one with a usual budget.
         """
         generator = np.random.default_rng([self.seed, low, high])
-        share = most * _TWINS // (_TWINS + 1)
+        planned = not np.all(np.isnan(self.panel.budget))
+        share = most * _TWINS // (_TWINS + 1 + planned)
 
         def some(count: int) -> Places:
             return np.arange(count) if count <= share else np.sort(generator.choice(count, share, replace=False))
@@ -186,10 +188,12 @@ class Course:
         chosen = pairs.at(np.arange(0, len(pairs), _TWINS))
         short = Pairs(chosen.series, chosen.origins, chosen.horizons, generator.integers(6, LONG_HISTORY, len(chosen)))
         short = short.at(enough(self.panel, short))
-        both = pairs.and_also(short)
-        views = look(self.panel, both, self.categories)
-        truth = self.panel.values[both.series, both.targets]
-        return Rows(both, views, truth, np.arcsinh(truth / views.scale), both.visible == WINDOW)
+        unplanned = pairs.at(np.arange(1, len(pairs) if planned else 0, _TWINS))
+        every = pairs.and_also(short).and_also(unplanned)
+        views = look(self.panel, every, self.categories)
+        views.matrix[len(every) - len(unplanned) :, OF_BUDGET] = np.nan
+        truth = self.panel.values[every.series, every.targets]
+        return Rows(every, views, truth, np.arcsinh(truth / views.scale), np.arange(len(every)) < len(pairs))
 
     def final(self, trials: Trials) -> tuple[QuantileTrees, Rows]:
         """Trees of all months, and the rows they learned from."""

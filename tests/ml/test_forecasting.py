@@ -6,6 +6,7 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
+from server.ml import forecast_trials
 from server.ml.boosting import ArtifactInvalid
 from server.ml.card import CardInvalid
 from server.ml.forecast_features import WINDOW, Pairs, enough
@@ -14,6 +15,7 @@ from server.ml.forecast_trials import Course, Windows
 from server.ml.forecaster import Forecaster, evaluate, held_out
 from server.ml.forecasting import train_forecaster
 from server.ml.intervals import IntervalsInvalid
+from server.ml.quantile_trees import SMALL
 from server.ml.series import Panel, Series
 from server.ml.training import TrainingDataInsufficient
 from tests.ml import trained
@@ -201,6 +203,30 @@ def test_a_budget_that_tells_the_spend_is_made_use_of() -> None:
 
     assert train_forecaster(panel(with_budget=True), seed=0).metrics.mase_median < 0.4
     assert train_forecaster(panel(with_budget=False), seed=0).metrics.mase_median > 0.6
+
+
+@pytest.mark.parametrize("hidden", [True, False], ids=["", "control"])
+def test_a_forecast_without_a_budget_is_not_biased_though_all_series_learned_from_had_one(
+    monkeypatch: pytest.MonkeyPatch, *, hidden: bool
+) -> None:
+    """All spend their budgets; the control, which never learned without, takes no budget for a large one."""
+    monkeypatch.setattr(forecast_trials, "SMALL", replace(SMALL, learning_rate=0.3, most_rounds=60))
+    if not hidden:
+        monkeypatch.setattr(forecast_trials, "OF_BUDGET", ())
+    generator = np.random.default_rng(8)
+
+    def planned(number: int) -> Series:
+        plan = np.repeat(generator.uniform(60, 140, 6), 12)
+        spent = plan[:60] + generator.normal(0, 2, 60)
+        budget = dict(zip(range(FIRST, FIRST + 72), plan.tolist(), strict=True))
+        return Series.of(str(number), range(FIRST, FIRST + 60), spent.tolist(), budget=budget)
+
+    model = train_forecaster(Panel.of([planned(number) for number in range(12)]), seed=0)
+    known = [planned(number) for number in range(100)]
+    asked = [replace(each, values=each.values[:48], budget=None) for each in known]
+    forecasts = Forecaster.load(model.artifact, model.card).forecasts(asked)
+    bias = float(np.mean([forecast.median - each.values[48:] for forecast, each in zip(forecasts, known, strict=True)]))
+    assert (abs(bias) < 15) is hidden
 
 
 def test_a_better_model_is_told_from_a_worse_one_on_the_same_held_out_months() -> None:
