@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from server.facts.model import AttributeValue, FactSet
+    from server.ml.encoding import Coded
 
     Days: TypeAlias = Sequence[int] | npt.NDArray[np.int32]
     # Numbers come as an array with NaN for absent ones, which nobody has to look at one by one; True is 1.
-    Column: TypeAlias = Sequence[AttributeValue | None] | npt.NDArray[np.float64] | npt.NDArray[np.object_]
+    Column: TypeAlias = Sequence[AttributeValue | None] | npt.NDArray[np.float64] | Coded
 
 EPOCH_ORDINAL = 719_163
 """`date.toordinal()` of 1970-01-01: days of evidence are counted from there, because numbers come over the wire faster than dates."""
@@ -53,7 +54,7 @@ class Workforce:
     first_seen: Days
     last_seen: Days
     left: Sequence[int | None]
-    leaving: Sequence[bool]
+    leaving: Sequence[bool] | npt.NDArray[np.bool_]
     attributes: Mapping[str, Column]
     strangers: int
 

@@ -106,7 +106,8 @@ def _ended(workforce: Workforce) -> Days:
 
 
 def _exits(workforce: Workforce) -> Days:
-    return np.array([day if day is not None else _NO_EXIT for day in workforce.left], np.int64)
+    days = np.array(workforce.left, np.float64)
+    return np.where(np.isnan(days), _NO_EXIT, np.nan_to_num(days).astype(np.int64))
 
 
 def _day(day: date) -> int:
