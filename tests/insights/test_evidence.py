@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -11,16 +13,23 @@ from analytics.v1 import contracts_pb2, employees_pb2, payroll_pb2, performance_
 from analytics.v1 import fact_service_pb2 as pb
 from google.type.date_pb2 import Date
 
-from server.facts.model import FactSet
+from server.facts.model import ATTRIBUTES, INTEGER_ATTRIBUTES, NUMBER_ATTRIBUTES, TEXT_ATTRIBUTES, FactSet
 from server.identity import OrgId
 from server.insights.evidence import store
 from server.insights.evidence.model import EPOCH_ORDINAL, EndedContracts, Scores
+from server.insights.store import take_turn
+from server.wire.employees import employee
 from tests.support import live, made_facts
+from tests.support.insights import finding, recorded
+from tests.support.leftovers import superuser
+from tests.support.until import until_so
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from server.insights.evidence.model import Evidence, Outline
+    from server.insights.model import Turn
+    from tests.support.databases import Cluster
     from tests.support.live import Service
 
 TODAY = date(2026, 11, 21)
@@ -67,6 +76,39 @@ async def test_the_outline_tells_of_which_kinds_there_are_facts_and_the_others_n
         assert replace(outlined, workforce=everything.workforce) == everything
 
 
+async def test_what_was_erased_and_found_before_a_turn_began_is_seen_in_it_also_by_one_that_waited(
+    cluster: Cluster, shared: Service, org: str
+) -> None:
+    who = OrgId(org)
+
+    async def take() -> Turn:
+        async with shared.app.tx(who) as tx:
+            return await take_turn(tx, who)
+
+    await load(shared, org, made_facts.batch(made_facts.made(FactSet.EMPLOYEES, 2)))
+    async with shared.app.read(who) as tx:
+        outline = await store.outline(tx, who)
+    before = await take()
+    assert (before.erasures, before.listed) == (outline.erasures, False)
+    async with superuser(cluster, shared) as connection:
+
+        async def many_wait(number: int) -> bool:
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            return bool(await connection.fetchval(waiting) == number)
+
+        async with shared.app.tx(who) as holding:
+            await take_turn(holding, who)
+            erasing = asyncio.ensure_future(shared.facts.DeleteFacts(pb.DeleteFactsRequest(employee_key="e-1"), metadata=live.bearer(org)))
+            await until_so(lambda: many_wait(1))
+            recording = asyncio.ensure_future(recorded(shared.app.db, org, [finding()]))
+            await until_so(lambda: many_wait(2))
+            waited = asyncio.ensure_future(take())
+            await until_so(lambda: many_wait(3))
+    await asyncio.gather(erasing, recording)
+    assert (await waited).erasures > outline.erasures
+    assert (await waited).listed
+
+
 async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: Service, org: str) -> None:
     def state(key: str, day: Date, income: float) -> employees_pb2.Employee:
         known = employees_pb2.EmployeeAttributes(department="Sales", monthly_income=income)
@@ -91,6 +133,34 @@ async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: 
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.last_seen] == [date(2026, 9, 30), date(2026, 10, 31)]
     assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 10, 5), None]
     assert found.strangers == 1
+
+
+async def test_of_every_attribute_an_absent_value_stays_absent_and_a_known_one_is_what_it_was(shared: Service, org: str) -> None:
+    values = dict.fromkeys(TEXT_ATTRIBUTES, "Ünter, | 1") | dict.fromkeys(INTEGER_ATTRIBUTES, 1) | dict.fromkeys(NUMBER_ATTRIBUTES, 1.1)
+    values |= {"over_time": False, "business_travel": employees_pb2.BUSINESS_TRAVEL_RARELY}
+    people = [
+        employees_pb2.Employee(
+            employee_key=f"e-{place:02}",
+            as_of=Date(year=2026, month=10, day=31),
+            attributes=employees_pb2.EmployeeAttributes(**{name: values[name]}),  # type: ignore[arg-type]  # by the name of the field
+        )
+        for place, name in enumerate(ATTRIBUTES)
+    ]
+    await load(shared, org, pb.IngestFactsRequest(employees=pb.EmployeeBatch(employees=people)))
+    found = (await read(shared, org)).workforce
+    for place, name in enumerate(ATTRIBUTES):
+        column = list(found.attributes[name])
+        told = employee(people[place]).attributes[name]
+        assert column.pop(place) == told
+        assert len(column) == len(ATTRIBUTES) - 1
+        assert all(value is None if name in TEXT_ATTRIBUTES else math.isnan(value) for value in column)
+
+
+async def test_of_exits_without_any_state_only_their_number_is_known(shared: Service, org: str) -> None:
+    gone = [payroll_pb2.EmployeeExit(employee_key=key, exit_date=Date(year=2026, month=6, day=5)) for key in ("x", "y")]
+    await load(shared, org, pb.IngestFactsRequest(employee_exits=pb.EmployeeExitBatch(exits=gone)))
+    found = (await read(shared, org)).workforce
+    assert (list(found.keys), found.strangers) == ([], 2)
 
 
 async def test_of_several_exits_the_latest_counts_also_in_the_future_and_states_tell_who_left(shared: Service, org: str) -> None:

@@ -29,10 +29,18 @@ OVERDUE_DAYS = 90
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """The time that a night is judged at, and of which kinds an organization has facts."""
+    """What there is to be read.
+
+    Args:
+        now: the time that a night is judged at.
+        known: of which kinds an organization has facts.
+        erasures: how often facts of it were erased, to be counted again before anything is written (`Turn.erasures`).
+
+    """
 
     now: datetime
     known: Collection[FactSet]
+    erasures: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ _TODAY, _SINCE = bindparam("today", type_=Date), bindparam("since", type_=Date)
 _NOBODY = Workforce((), (), (), (), (), {}, 0)
 _OUTLINE = text(
     f"""
-    SELECT analytics_now() AS now, {", ".join(f"EXISTS (SELECT FROM {each} WHERE org_id = :org) AS {each}" for each in FactSet)}
+    SELECT analytics_now() AS now, ({audit.COUNT}) AS erasures,
+        {", ".join(f"EXISTS (SELECT FROM {each} WHERE org_id = :org) AS {each}" for each in FactSet)}
     """  # noqa: S608 - names of our own tables
 )
 
@@ -170,18 +171,13 @@ _REVIEW_YEARS = 2
 
 
 async def outline(tx: ReadTx, org: OrgId) -> Outline:
-    """Look what there is, so that nothing else has to be asked for."""
-    row = await tx.one(_OUTLINE, {"org": org})
-    return Outline(row.now, frozenset(fact_set for fact_set in FactSet if row[fact_set]))
+    """Look what there is, so that nothing else has to be asked for; to be asked before anything else is read.
 
-
-async def erasures(tx: ReadTx, org: OrgId) -> int:
-    """Return how often facts of an organization were erased.
-
-    To be asked before anything else is read, and again where what was made of it is written and erasures wait (`take_turn`): a
-    different number says that what was read may hold what is to be forgotten.
+    Erasures are counted again where what was made of it is written and they wait (`take_turn`): a different number says that
+    what was read may hold what is to be forgotten.
     """
-    return await audit.count(tx, org, DELETED)
+    row = await tx.one(_OUTLINE, {"org": org, "action": DELETED})
+    return Outline(row.now, frozenset(fact_set for fact_set in FactSet if row[fact_set]), row.erasures)
 
 
 async def evidence(tx: ReadTx, org: OrgId, today: date, known: Collection[FactSet] = frozenset(FactSet)) -> Evidence:
