@@ -12,7 +12,10 @@ import pytest
 from analytics.v1 import contracts_pb2, employees_pb2, payroll_pb2, performance_pb2, spend_pb2
 from analytics.v1 import fact_service_pb2 as pb
 from google.type.date_pb2 import Date
+from sqlalchemy import text
 
+from server.audit.store import COUNT
+from server.facts.load import DELETED
 from server.facts.model import ATTRIBUTES, INTEGER_ATTRIBUTES, NUMBER_ATTRIBUTES, TEXT_ATTRIBUTES, FactSet
 from server.identity import OrgId
 from server.insights.evidence import store
@@ -27,12 +30,13 @@ from tests.support.until import until_so
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from server.insights.evidence.model import Evidence, Outline
+    from server.insights.evidence.model import Evidence, Outline, Workforce
     from server.insights.model import Turn
     from tests.support.databases import Cluster
     from tests.support.live import Service
 
 TODAY = date(2026, 11, 21)
+BOTH = text(f"SELECT pg_advisory_xact_lock(4, hashtext(:org)), ({COUNT}) AS erasures")
 
 
 async def load(service: Service, org: str, *requests: pb.IngestFactsRequest) -> None:
@@ -50,6 +54,11 @@ async def read(service: Service, org: str) -> Evidence:
     """Everything that is known of an organization."""
     async with service.app.read(OrgId(org)) as tx:
         return await store.evidence(tx, OrgId(org), TODAY)
+
+
+def days_left(found: Workforce) -> list[date | None]:
+    """The latest exit of everybody."""
+    return [None if day is None or math.isnan(day) else date.fromordinal(int(day) + EPOCH_ORDINAL) for day in found.left]
 
 
 async def test_an_organization_without_facts_has_empty_evidence(shared: Service, org: str) -> None:
@@ -90,6 +99,12 @@ async def test_what_was_erased_and_found_before_a_turn_began_is_seen_in_it_also_
         outline = await store.outline(tx, who)
     before = await take()
     assert (before.erasures, before.listed) == (outline.erasures, False)
+
+    async def lock_and_count() -> int:
+        async with shared.app.tx(who) as tx:
+            counted: int = (await tx.one(BOTH, {"org": org, "action": DELETED})).erasures
+            return counted
+
     async with superuser(cluster, shared) as connection:
 
         async def many_wait(number: int) -> bool:
@@ -104,7 +119,11 @@ async def test_what_was_erased_and_found_before_a_turn_began_is_seen_in_it_also_
             await until_so(lambda: many_wait(2))
             waited = asyncio.ensure_future(take())
             await until_so(lambda: many_wait(3))
+            at_once = asyncio.ensure_future(lock_and_count())
+            await until_so(lambda: many_wait(4))
     await asyncio.gather(erasing, recording)
+    # Control: a statement that waits and counts at once counts as it was before it waited.
+    assert await at_once == outline.erasures
     assert (await waited).erasures > outline.erasures
     assert (await waited).listed
 
@@ -131,7 +150,7 @@ async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: 
     assert [str(level) for level in found.attributes["job_level"]] == ["nan", "nan"]
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.first_seen] == [date(2026, 9, 30)] * 2
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.last_seen] == [date(2026, 9, 30), date(2026, 10, 31)]
-    assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 10, 5), None]
+    assert days_left(found) == [date(2026, 10, 5), None]
     assert found.strangers == 1
 
 
@@ -177,7 +196,7 @@ async def test_of_several_exits_the_latest_counts_also_in_the_future_and_states_
         pb.IngestFactsRequest(employee_exits=pb.EmployeeExitBatch(exits=gone)),
     )
     found = (await read(shared, org)).workforce
-    assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 12, 5), None]
+    assert days_left(found) == [date(2026, 12, 5), None]
     assert (list(found.leaving), found.strangers) == ([False, True], 0)
 
 

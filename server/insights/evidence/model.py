@@ -51,7 +51,7 @@ class Workforce:
         keys: pseudonyms, in their order.
         first_seen: day (since 1970) of the first known state.
         last_seen: day of the latest known state.
-        left: day of the latest exit, also one that is still to come; None where there is none.
+        left: day of the latest exit, also one that is still to come; None or NaN where there is none.
         leaving: whether the latest state says that they left within a year of it.
         attributes: at the latest state, by name; None or NaN where absent.
         strangers: how many have an exit but no state, so that nobody knows when they came.
@@ -61,7 +61,7 @@ class Workforce:
     keys: Sequence[str]
     first_seen: Days
     last_seen: Days
-    left: Sequence[int | None]
+    left: Sequence[int | None] | npt.NDArray[np.float64]
     leaving: Sequence[bool] | npt.NDArray[np.bool_]
     attributes: Mapping[str, Column]
     strangers: int

@@ -72,7 +72,7 @@ _PACKED = {
 
 def _packed(place: int) -> str:
     """Four numbers of every employee as the ends of a line segment: to send one costs a quarter of what sending four numbers does."""
-    one, two, three, four = list(_PACKED.values())[place : place + _AT_ONCE]
+    one, two, three, four = [*_PACKED.values(), *["CAST('NaN' AS float8)"] * (_AT_ONCE - 1)][place : place + _AT_ONCE]
     return f"string_agg(lseg_send(lseg(point({one}, {two}), point({three}, {four}))), '') AS packed_{place}"
 
 
@@ -201,17 +201,22 @@ async def workforce(tx: ReadTx, org: OrgId, today: date) -> Workforce:
         return replace(_NOBODY, strangers=len(row.gone or ()))
     keys = row.keys_.split(_BETWEEN)
     packed = np.frombuffer(b"".join(row[f"packed_{place}"] for place in _PARTS), ">f8").reshape(-1, len(keys), _AT_ONCE)
-    columns = dict(zip(_PACKED, packed.transpose(0, 2, 1).astype(np.float64).reshape(-1, len(keys)), strict=True))
-    left = dict(zip(row.gone or (), row.gone_on or (), strict=True))
+    columns = dict(zip(_PACKED, packed.transpose(0, 2, 1).astype(np.float64).reshape(-1, len(keys)), strict=False))
+    places, left, strangers = {key: place for place, key in enumerate(keys)}, np.full(len(keys), np.nan), 0
+    for key, day in zip(row.gone or (), row.gone_on or (), strict=True):
+        if key in places:
+            left[places[key]] = day
+        else:
+            strangers += 1
     texts = {name: Coded.of(row[name].split(_BETWEEN), absent=_ABSENT) for name in TEXT_ATTRIBUTES}
     return Workforce(
         keys=keys,
         first_seen=columns["first_seen"].astype(np.int32),
         last_seen=columns["last_seen"].astype(np.int32),
-        left=[left.get(key) for key in keys],
+        left=left,
         leaving=columns["leaving"] > 0,
         attributes={**texts, **{name: columns[name] for name in _NUMBERS}},
-        strangers=len(left.keys() - keys),
+        strangers=strangers,
     )
 
 
