@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select, text, tuple_
+from sqlalchemy import insert, select, tuple_
 
 from server.audit.model import Act, Entry, Origin
 from server.audit.tables import audit_entries
@@ -40,7 +40,8 @@ _ENTRY = {
     "at": now(),
 }
 _RECORD = insert(audit_entries).values(_ENTRY)
-_COUNT = text("SELECT count(*) AS entries FROM audit_entries WHERE org_id = :org AND action = :action")
+COUNT = "SELECT count(*) FROM audit_entries WHERE org_id = :org AND action = :action"
+"""How many entries of an action there are, as a part of others' statements."""
 
 
 async def record(tx: Tx, origin: Origin, *acts: Act) -> None:
@@ -66,13 +67,6 @@ def parameters(origin: Origin, act: Act) -> Mapping[str, object]:
         "entry_request": origin.request_id,
         "entry_details": dict(act.details),
     }
-
-
-async def count(tx: ReadTx, org: OrgId, action: str) -> int:
-    """Return how many entries of an action there are."""
-    row = await tx.one(_COUNT, {"org": org, "action": action})
-    entries: int = row.entries
-    return entries
 
 
 async def page(tx: ReadTx, org: OrgId, action: str, before: tuple[datetime, UUID] | None, limit: int) -> Sequence[Entry]:

@@ -28,6 +28,7 @@ def arrays(**types: type[TypeEngine[Any]] | TypeEngine[Any]) -> list[BindParamet
     return [bindparam(name, type_=ARRAY(type_)) for name, type_ in types.items()]
 
 
+_SAVED = [bindparam("org", type_=Text), *arrays(metrics=Text, periods=Date, numbers=Double, weights=Double, currencies=Text)]
 _SAVE = text(
     """
     INSERT INTO organization_metrics (org_id, metric, period, value, weight, currency, computed_at)
@@ -36,10 +37,13 @@ _SAVE = text(
     ON CONFLICT (org_id, metric, period) DO UPDATE
     SET value = excluded.value, weight = excluded.weight, currency = excluded.currency, computed_at = excluded.computed_at
     """
-).bindparams(bindparam("org", type_=Text), *arrays(metrics=Text, periods=Date, numbers=Double, weights=Double, currencies=Text))
-_FORGET = text("DELETE FROM organization_metrics WHERE org_id = :org AND metric <> ALL (:metrics)").bindparams(
-    bindparam("org", type_=Text), *arrays(metrics=Text)
-)
+).bindparams(*_SAVED)
+# No row is in both parts: those deleted are of metrics that are not saved.
+_REPLACE = text(
+    f"""
+    WITH others AS (DELETE FROM organization_metrics WHERE org_id = :org AND metric <> ALL (:metrics)) {_SAVE.text}
+    """  # noqa: S608 - the statement above
+).bindparams(*_SAVED)
 _OWN = text(
     f"""
     SELECT DISTINCT ON (metric) metric, period, value, weight, currency
@@ -52,23 +56,12 @@ _OWN = text(
 
 async def save_metrics(tx: Tx, org: OrgId, metrics: Sequence[OrganizationMetric]) -> None:
     """Write values of an organization; one of the same metric and period is replaced."""
-    rows = sorted(metrics, key=lambda each: (each.metric, each.period))
-    await tx.run(
-        _SAVE,
-        {
-            "org": org,
-            "metrics": [each.metric for each in rows],
-            "periods": [each.period for each in rows],
-            "numbers": [each.value for each in rows],
-            "weights": [each.weight for each in rows],
-            "currencies": [each.currency for each in rows],
-        },
-    )
+    await tx.run(_SAVE, _saved(org, metrics))
 
 
-async def forget_other_metrics(tx: Tx, org: OrgId, metrics: Sequence[str]) -> None:
-    """Delete the values, of whatever period, of the metrics that are not named: what they were made of is there no longer."""
-    await tx.run(_FORGET, {"org": org, "metrics": metrics})
+async def replace_metrics(tx: Tx, org: OrgId, metrics: Sequence[OrganizationMetric]) -> None:
+    """Write values as `save_metrics`, and delete those, of whatever period, of all other metrics: what they were made of is gone."""
+    await tx.run(_REPLACE, _saved(org, metrics))
 
 
 async def forget_metrics(tx: Tx, org: OrgId, metrics: Collection[str]) -> None:
@@ -107,3 +100,15 @@ def _shown(row: Record) -> Shown:
         epsilon=row.epsilon,
         main=row.main_currency,
     )
+
+
+def _saved(org: OrgId, metrics: Sequence[OrganizationMetric]) -> dict[str, object]:
+    rows = sorted(metrics, key=lambda each: (each.metric, each.period))
+    return {
+        "org": org,
+        "metrics": [each.metric for each in rows],
+        "periods": [each.period for each in rows],
+        "numbers": [each.value for each in rows],
+        "weights": [each.weight for each in rows],
+        "currencies": [each.currency for each in rows],
+    }

@@ -47,7 +47,7 @@ async def erase(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasu
 
     A fact set that is erased takes its insights and the values it contributed along. A subject is taken out of insights; values
     that are sums over many are computed anew by the next run. A run that read the facts before does not write what it made of
-    them (`server.insights.evidence.store.erasures`).
+    them (`Turn.erasures`).
 
     Raises:
         AnalyticsError: as `erase_facts`.

@@ -186,11 +186,15 @@ class Turn:
     Args:
         now: when it was given.
         ripe: whether insights have expired that are still listed, or expired longer than `KEPT` ago.
+        listed: whether there are insights in the lists, active or ripe.
+        erasures: how often facts were erased; whoever erases takes a turn too, so none comes before this one ends.
 
     """
 
     now: datetime
     ripe: bool
+    listed: bool
+    erasures: int
 
 
 Encode: TypeAlias = Callable[[Insight], bytes]

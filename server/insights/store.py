@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import DateTime, Interval, bindparam, text
 
+from server.audit import store as audit
+from server.facts.load import DELETED
 from server.identity import InsightId
 from server.insights.model import KEPT, Turn
 from server.insights.outcome import Outcome, Standing
@@ -31,13 +33,15 @@ _LOCK = 4
 """First number of the advisory lock of one organization's runs; the second is a hash of its name."""
 
 _MOMENT = DateTime(timezone=True)
-# What is ripe is seen as it was before the wait: what another run cleared meanwhile, nobody finds again.
-_TAKE_TURN = text(
-    """
-    SELECT pg_advisory_xact_lock(:lock, hashtext(:org)), analytics_now() AS now,
+_LOCK_RUNS = text("SELECT pg_advisory_xact_lock(:lock, hashtext(:org))")
+# A statement of its own: one that locked too would see what was there before it waited.
+_IN_TURN = text(
+    f"""
+    SELECT analytics_now() AS now, EXISTS (SELECT FROM insights WHERE org_id = :org AND listed) AS listed,
         EXISTS (SELECT FROM insights WHERE org_id = :org AND listed AND expires_at <= (SELECT analytics_now()))
-        OR EXISTS (SELECT FROM insights WHERE org_id = :org AND NOT listed AND expires_at <= (SELECT analytics_now()) - :kept) AS ripe
-    """
+        OR EXISTS (SELECT FROM insights WHERE org_id = :org AND NOT listed AND expires_at <= (SELECT analytics_now()) - :kept) AS ripe,
+        ({audit.COUNT}) AS erasures
+    """  # noqa: S608 - a constant
 ).bindparams(bindparam("kept", type_=Interval))
 
 # Locked in one order, whatever order the findings came in; and no stronger than needed, so that views may be noted meanwhile.
@@ -173,9 +177,10 @@ class AsItIs:
 
 
 async def take_turn(tx: Tx, org: OrgId) -> Turn:
-    """Wait until no other run of the organization writes insights."""
-    row = await tx.one(_TAKE_TURN, {"lock": _LOCK, "org": org, "kept": KEPT})
-    return Turn(row.now, row.ripe)
+    """Wait until no other run of the organization writes insights, and nobody erases its facts."""
+    await tx.run(_LOCK_RUNS, {"lock": _LOCK, "org": org})
+    row = await tx.one(_IN_TURN, {"org": org, "kept": KEPT, "action": DELETED})
+    return Turn(row.now, row.ripe, row.listed, row.erasures)
 
 
 async def standing(tx: Tx, org: OrgId, fingerprints: Sequence[bytes]) -> Mapping[bytes, Standing]:

@@ -28,6 +28,9 @@ async def withdraw(  # noqa: PLR0913 - what a run looked for, and where it is wr
     `turn` is that of this transaction, None to take it here.
     """
     turn = turn or await store.take_turn(tx, org)
+    if not turn.listed:
+        # What was added in this turn was found.
+        return 0
     gone = await store.withdraw(tx, org, sorted(types), list(kept_fingerprints), turn.now)
     told = [InsightUpdated(one.insight_id, one.category, one.insight_type, one.fingerprint, one.revision) for one in gone]
     await events.append_all(tx, [Told(org, event, cause) for event in told])

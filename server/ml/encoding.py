@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +18,59 @@ import numpy.typing as npt
 from server.ml.features import FeatureKind, FeatureSpec, FeatureValue, category_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from server.ml.schema import FeatureSchema
 
 Matrix = npt.NDArray[np.float32]
-Table = dict[str, npt.NDArray[np.float64] | npt.NDArray[np.object_]]
-"""A column per feature: float64 with NaN for absent, or for a category text with None for absent."""
 
-Column = Sequence[FeatureValue | None] | npt.NDArray[np.float64] | npt.NDArray[np.object_]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coded:
+    """A column of texts of which few differ.
+
+    Args:
+        texts: those that there are, None for absent.
+        places: for each row where its text stands in `texts`, (n,).
+
+    """
+
+    texts: Sequence[str | None]
+    places: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, rows: Sequence[FeatureValue | None], absent: str | None = None) -> Self:
+        """Look through the values of all rows; `absent` is what one that is absent is written as."""
+        found = list(set(rows))
+        place = dict(zip(found, range(len(found)), strict=True))
+        places = np.fromiter(map(place.__getitem__, rows), np.intp, len(rows))
+        return cls([None if value is None or value == absent else str(value) for value in found], places)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.places)
+
+    def __getitem__(self, rows: npt.NDArray[np.intp]) -> Coded:
+        """Return the column of some rows."""
+        return Coded(self.texts, self.places[rows])
+
+    def __iter__(self) -> Iterator[str | None]:
+        """Go through the text of each row."""
+        return iter(self.tolist())
+
+    def tolist(self) -> list[str | None]:
+        """Return the text of each row."""
+        return [self.texts[place] for place in self.places.tolist()]
+
+    def mapped(self, change: Callable[[str], str]) -> Coded:
+        """Return the column with every text changed; absent ones stay so."""
+        return Coded([None if text is None else change(text) for text in self.texts], self.places)
+
+
+Table = dict[str, npt.NDArray[np.float64] | Coded]
+"""A column per feature: numbers with NaN for absent, or for a category texts."""
+
+Column = Sequence[FeatureValue | None] | npt.NDArray[np.float64] | npt.NDArray[np.object_] | Coded
 Columns = Mapping[str, Column]
 """Clean values by feature; None for absent, in an array of numbers NaN."""
 
@@ -91,21 +136,21 @@ class FeatureEncoding:
         """Number of matrix columns."""
         return len(self.categories) if self.feature.kind is FeatureKind.CATEGORY else 1
 
-    def fill(self, column: npt.NDArray[np.float64] | npt.NDArray[np.object_], out: Matrix) -> None:
+    def fill(self, column: npt.NDArray[np.float64] | Coded, out: Matrix) -> None:
         """Write this feature's matrix columns into `out` (n, width).
 
         Absent is NaN throughout, for which every split has a branch of its own; a rare or unknown category is 0 in all
         columns, none of the known ones, which is something else.
         """
-        if self.feature.kind is not FeatureKind.CATEGORY:
+        if not isinstance(column, Coded):
             out[:, 0] = column
             return
-        # One look-up a row; to compare each row's text with each category takes ten times as long.
+        # One look-up for each text that there is, none for a row: there are few texts and many rows.
         rows = np.zeros((self.width + 2, self.width), dtype=np.float32)
         np.fill_diagonal(rows, 1.0)
         rows[self.width] = np.nan
         places: dict[str | None, int] = {category: position for position, category in enumerate((*self.categories, None))}
-        out[:] = rows[np.fromiter(map(places.get, column.tolist(), repeat(-1)), np.intp, len(column))]
+        out[:] = rows[[places.get(text, -1) for text in column.texts]][column.places]
 
     def band(self, value: FeatureValue | None) -> Band:
         """Where a value lies.
@@ -179,19 +224,22 @@ class Encoder:
         return cls(tuple(_read(feature, data[feature.name]) for feature in schema.features))
 
 
-def _array(feature: FeatureSpec, column: Column | None, rows: int) -> npt.NDArray[np.float64] | npt.NDArray[np.object_]:
+def _array(feature: FeatureSpec, column: Column | None, rows: int) -> npt.NDArray[np.float64] | Coded:
     if feature.kind is FeatureKind.CATEGORY:
-        texts = np.full(rows, None, dtype=np.object_)
-        if column is not None:
-            values = column.tolist() if isinstance(column, np.ndarray) else column
-            keys = {value: None if value is None else category_key(str(value)) for value in set(values)}
-            texts[:] = list(map(keys.__getitem__, values))
-        return texts
+        return _coded(column, rows).mapped(category_key)
     return np.full(rows, np.nan) if column is None else np.array(column, dtype=np.float64)
 
 
-def _fit(feature: FeatureSpec, column: npt.NDArray[np.float64] | npt.NDArray[np.object_]) -> FeatureEncoding:
-    if feature.kind is FeatureKind.CATEGORY:
+def _coded(column: Column | None, rows: int) -> Coded:
+    if column is None:
+        return Coded([None], np.zeros(rows, dtype=np.intp))
+    if isinstance(column, Coded):
+        return column
+    return Coded.of(column.tolist() if isinstance(column, np.ndarray) else column)
+
+
+def _fit(feature: FeatureSpec, column: npt.NDArray[np.float64] | Coded) -> FeatureEncoding:
+    if isinstance(column, Coded):
         counts = Counter(column.tolist())
         return FeatureEncoding(feature, tuple(sorted(text for text, count in counts.items() if text is not None and count >= MINIMUM_ROWS)))
     numbers = column.astype(np.float64)

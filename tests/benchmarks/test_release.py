@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
@@ -251,6 +252,16 @@ async def test_values_are_saved_and_replaced_by_metric_and_period_and_only_the_o
     with pytest.raises(DBAPIError):
         async with idle.app.tx(OrgId("blue")) as tx:
             await cells.save_metrics(tx, OrgId("acme"), [rate])
+
+
+async def test_metrics_that_are_replaced_leave_none_of_another_name(idle: Service) -> None:
+    rate = OrganizationMetric(TURNOVER, THIS_MONTH, 0.25, 10.0)
+    pay = OrganizationMetric(PAY, THIS_MONTH, 50_000.0, 10.0, "EUR")
+    for replaced in ([rate, pay], [replace(rate, value=0.5)], []):
+        async with idle.app.tx(OrgId("acme")) as tx:
+            await cells.replace_metrics(tx, OrgId("acme"), replaced)
+        async with idle.app.read(OrgId("acme")) as tx:
+            assert await cells.own_metrics(tx, OrgId("acme")) == {each.metric: each for each in replaced}
 
 
 @pytest.mark.parametrize("table", HIDDEN)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -10,20 +12,31 @@ import pytest
 from analytics.v1 import contracts_pb2, employees_pb2, payroll_pb2, performance_pb2, spend_pb2
 from analytics.v1 import fact_service_pb2 as pb
 from google.type.date_pb2 import Date
+from sqlalchemy import text
 
-from server.facts.model import FactSet
+from server.audit.store import COUNT
+from server.facts.load import DELETED
+from server.facts.model import ATTRIBUTES, INTEGER_ATTRIBUTES, NUMBER_ATTRIBUTES, TEXT_ATTRIBUTES, FactSet
 from server.identity import OrgId
 from server.insights.evidence import store
 from server.insights.evidence.model import EPOCH_ORDINAL, EndedContracts, Scores
+from server.insights.store import take_turn
+from server.wire.employees import employee
 from tests.support import live, made_facts
+from tests.support.insights import finding, recorded
+from tests.support.leftovers import superuser
+from tests.support.until import until_so
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from server.insights.evidence.model import Evidence, Outline
+    from server.insights.evidence.model import Evidence, Outline, Workforce
+    from server.insights.model import Turn
+    from tests.support.databases import Cluster
     from tests.support.live import Service
 
 TODAY = date(2026, 11, 21)
+BOTH = text(f"SELECT pg_advisory_xact_lock(4, hashtext(:org)), ({COUNT}) AS erasures")
 
 
 async def load(service: Service, org: str, *requests: pb.IngestFactsRequest) -> None:
@@ -41,6 +54,11 @@ async def read(service: Service, org: str) -> Evidence:
     """Everything that is known of an organization."""
     async with service.app.read(OrgId(org)) as tx:
         return await store.evidence(tx, OrgId(org), TODAY)
+
+
+def days_left(found: Workforce) -> list[date | None]:
+    """The latest exit of everybody."""
+    return [None if day is None or math.isnan(day) else date.fromordinal(int(day) + EPOCH_ORDINAL) for day in found.left]
 
 
 async def test_an_organization_without_facts_has_empty_evidence(shared: Service, org: str) -> None:
@@ -67,6 +85,49 @@ async def test_the_outline_tells_of_which_kinds_there_are_facts_and_the_others_n
         assert replace(outlined, workforce=everything.workforce) == everything
 
 
+async def test_what_was_erased_and_found_before_a_turn_began_is_seen_in_it_also_by_one_that_waited(
+    cluster: Cluster, shared: Service, org: str
+) -> None:
+    who = OrgId(org)
+
+    async def take() -> Turn:
+        async with shared.app.tx(who) as tx:
+            return await take_turn(tx, who)
+
+    await load(shared, org, made_facts.batch(made_facts.made(FactSet.EMPLOYEES, 2)))
+    async with shared.app.read(who) as tx:
+        outline = await store.outline(tx, who)
+    before = await take()
+    assert (before.erasures, before.listed) == (outline.erasures, False)
+
+    async def lock_and_count() -> int:
+        async with shared.app.tx(who) as tx:
+            counted: int = (await tx.one(BOTH, {"org": org, "action": DELETED})).erasures
+            return counted
+
+    async with superuser(cluster, shared) as connection:
+
+        async def many_wait(number: int) -> bool:
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            return bool(await connection.fetchval(waiting) == number)
+
+        async with shared.app.tx(who) as holding:
+            await take_turn(holding, who)
+            erasing = asyncio.ensure_future(shared.facts.DeleteFacts(pb.DeleteFactsRequest(employee_key="e-1"), metadata=live.bearer(org)))
+            await until_so(lambda: many_wait(1))
+            recording = asyncio.ensure_future(recorded(shared.app.db, org, [finding()]))
+            await until_so(lambda: many_wait(2))
+            waited = asyncio.ensure_future(take())
+            await until_so(lambda: many_wait(3))
+            at_once = asyncio.ensure_future(lock_and_count())
+            await until_so(lambda: many_wait(4))
+    await asyncio.gather(erasing, recording)
+    # Control: a statement that waits and counts at once counts as it was before it waited.
+    assert await at_once == outline.erasures
+    assert (await waited).erasures > outline.erasures
+    assert (await waited).listed
+
+
 async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: Service, org: str) -> None:
     def state(key: str, day: Date, income: float) -> employees_pb2.Employee:
         known = employees_pb2.EmployeeAttributes(department="Sales", monthly_income=income)
@@ -89,8 +150,36 @@ async def test_employees_are_read_at_their_latest_state_with_their_exit(shared: 
     assert [str(level) for level in found.attributes["job_level"]] == ["nan", "nan"]
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.first_seen] == [date(2026, 9, 30)] * 2
     assert [date.fromordinal(day + EPOCH_ORDINAL) for day in found.last_seen] == [date(2026, 9, 30), date(2026, 10, 31)]
-    assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 10, 5), None]
+    assert days_left(found) == [date(2026, 10, 5), None]
     assert found.strangers == 1
+
+
+async def test_of_every_attribute_an_absent_value_stays_absent_and_a_known_one_is_what_it_was(shared: Service, org: str) -> None:
+    values = dict.fromkeys(TEXT_ATTRIBUTES, "Ünter, | 1") | dict.fromkeys(INTEGER_ATTRIBUTES, 1) | dict.fromkeys(NUMBER_ATTRIBUTES, 1.1)
+    values |= {"over_time": False, "business_travel": employees_pb2.BUSINESS_TRAVEL_RARELY}
+    people = [
+        employees_pb2.Employee(
+            employee_key=f"e-{place:02}",
+            as_of=Date(year=2026, month=10, day=31),
+            attributes=employees_pb2.EmployeeAttributes(**{name: values[name]}),  # type: ignore[arg-type]  # by the name of the field
+        )
+        for place, name in enumerate(ATTRIBUTES)
+    ]
+    await load(shared, org, pb.IngestFactsRequest(employees=pb.EmployeeBatch(employees=people)))
+    found = (await read(shared, org)).workforce
+    for place, name in enumerate(ATTRIBUTES):
+        column = list(found.attributes[name])
+        told = employee(people[place]).attributes[name]
+        assert column.pop(place) == told
+        assert len(column) == len(ATTRIBUTES) - 1
+        assert all(value is None if name in TEXT_ATTRIBUTES else math.isnan(value) for value in column)
+
+
+async def test_of_exits_without_any_state_only_their_number_is_known(shared: Service, org: str) -> None:
+    gone = [payroll_pb2.EmployeeExit(employee_key=key, exit_date=Date(year=2026, month=6, day=5)) for key in ("x", "y")]
+    await load(shared, org, pb.IngestFactsRequest(employee_exits=pb.EmployeeExitBatch(exits=gone)))
+    found = (await read(shared, org)).workforce
+    assert (list(found.keys), found.strangers) == ([], 2)
 
 
 async def test_of_several_exits_the_latest_counts_also_in_the_future_and_states_tell_who_left(shared: Service, org: str) -> None:
@@ -107,7 +196,7 @@ async def test_of_several_exits_the_latest_counts_also_in_the_future_and_states_
         pb.IngestFactsRequest(employee_exits=pb.EmployeeExitBatch(exits=gone)),
     )
     found = (await read(shared, org)).workforce
-    assert [day and date.fromordinal(day + EPOCH_ORDINAL) for day in found.left] == [date(2026, 12, 5), None]
+    assert days_left(found) == [date(2026, 12, 5), None]
     assert (list(found.leaving), found.strangers) == ([False, True], 0)
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from server.ml.encoding import MINIMUM_ROWS, Band, Encoder, EncoderInvalid, table
+from server.ml.encoding import MINIMUM_ROWS, Band, Coded, Encoder, EncoderInvalid, table
 from server.ml.masking import mask
 from tests.ml.rows import SCHEMA, sample
 
@@ -47,6 +47,17 @@ def test_a_rare_or_unknown_category_is_none_of_the_known_and_an_absent_one_is_na
     encoded = encode(unit=["Lab 7", "Nowhere", None])
     for category in ENCODER.features[3].categories:
         np.testing.assert_array_equal(encoded[category], [0.0, 0.0, math.nan])
+
+
+def test_a_column_that_knows_its_texts_is_encoded_as_its_rows_would_be() -> None:
+    rows = ["Sales", None, " Sales ", "Nowhere", "Support", None]
+    coded = Coded.of([row or "-" for row in rows], absent="-")
+    assert (coded.tolist(), len(coded)) == (rows, 6)
+    some = np.array([5, 0, 3])
+    assert list(coded[some]) == [None, "Sales", "Nowhere"]
+    for column, plain in ((coded, rows), (coded[some], [rows[place] for place in some])):
+        encoded, expected = (ENCODER.transform(table(SCHEMA, {"unit": each})) for each in (column, plain))
+        np.testing.assert_array_equal(encoded, expected)
 
 
 def test_every_matrix_column_knows_its_feature() -> None:

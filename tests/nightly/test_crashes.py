@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -13,6 +14,7 @@ from analytics.v1 import fact_service_pb2 as facts
 
 from server import failpoints
 from server.identity import OrgId, RunId, UserId
+from server.insights.store import take_turn
 from server.schedule import store
 from server.schedule.calendar import DAILY_METRICS
 from server.schedule.model import LeaseLost, Order
@@ -29,6 +31,8 @@ from workers.nightly.models import Models
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from server.db import Tx
+    from server.insights.model import Turn
     from server.schedule.model import Claim
     from tests.nightly.nights import Nights
     from tests.support.databases import Cluster
@@ -224,9 +228,9 @@ async def test_facts_that_are_erased_while_they_are_judged_are_read_again(fresh:
 
 
 async def test_control_without_the_count_of_erasures_what_was_erased_comes_back(fresh: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def none(*_: object) -> int:
-        return 0
+    async def forgetful(tx: Tx, org: OrgId) -> Turn:
+        return replace(await take_turn(tx, org), erasures=0)
 
-    monkeypatch.setattr("workers.nightly.job.evidence.erasures", none)
+    monkeypatch.setattr(job, "take_turn", forgetful)
     assert await judged_while_erasing(fresh, monkeypatch, ORGS[1]) == [2]
     assert await fresh.kinds(ORGS[1]) == {"payroll_cost_spike", "contract_expiring"}

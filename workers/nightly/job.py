@@ -68,14 +68,13 @@ class _Daily:
     async def _attempt(self, org: OrgId) -> Done | Skipped | None:
         """Read, judge and write; None when facts were erased in between and nothing was written."""
         async with self.app.read(org) as tx:
-            erasures = await evidence.erasures(tx, org)
             outline = await evidence.outline(tx, org)
             known = await evidence.evidence(tx, org, outline.now.date(), outline.known)
         if is_empty(known):
             # What its facts once gave cause to say has gone with them.
-            return Skipped(NO_FACTS) if await self._write(org, Night(judged=set(InsightType)), erasures, marked=False) else None
+            return Skipped(NO_FACTS) if await self._write(org, Night(judged=set(InsightType)), outline.erasures, marked=False) else None
         night = await asyncio.to_thread(judge, known, self.models, outline.now)
-        return Done(marked=True) if await self._write(org, night, erasures, marked=True) else None
+        return Done(marked=True) if await self._write(org, night, outline.erasures, marked=True) else None
 
     async def _write(self, org: OrgId, night: Night, erasures: int, *, marked: bool) -> bool:
         """Write all of it at once, unless facts were erased since `erasures` were counted; returns whether it was written."""
@@ -84,7 +83,7 @@ class _Daily:
         async with self.app.tx(org) as tx:
             # Erasures take the same turn, so that none comes between the count and the commit.
             turn = await take_turn(tx, org)
-            if await evidence.erasures(tx, org) != erasures:
+            if turn.erasures != erasures:
                 return False
             if marked:
                 await mark_done(tx, self.claim, org)
@@ -96,9 +95,7 @@ class _Daily:
                 await retire(tx, org)
             found = {finding.fingerprint for finding in night.findings}
             withdrawn = await withdraw(tx, org, night.judged, found | night.kept, cause, turn)
-            await benchmarks.forget_other_metrics(tx, org, [each.metric for each in night.contributions])
-            if night.contributions:
-                await benchmarks.save_metrics(tx, org, night.contributions)
+            await benchmarks.replace_metrics(tx, org, night.contributions)
         self.counts.update({f"insights_{name}": number for name, number in asdict(recorded).items()})
         self.counts.update({"insights_withdrawn": withdrawn, "benchmark_values": len(night.contributions)})
         self.counts.update({f"not_judged_{reason.lower()}": number for reason, number in night.skipped.items()})

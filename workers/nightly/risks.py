@@ -10,6 +10,7 @@ from server.insights.detect.contracts import RISK_THRESHOLD
 from server.insights.detect.inputs import FlaggedEmployee, ModelUsed, Reason
 from server.insights.detect.turnover import MOST_EXPLAINED
 from server.ml.contract_risk import dated
+from server.ml.encoding import Coded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,8 @@ Risk: TypeAlias = tuple[float, tuple[Reason, ...], ModelUsed]
 
 def flagged_employees(scorer: Scorer, workforce: Workforce, places: Places, threshold: float) -> tuple[Places, list[FlaggedEmployee]]:
     """Return who of those at `places` is likelier than `threshold` to leave, the likeliest first, and their places; a few with reasons."""
-    columns = {name: np.asarray(workforce.attributes[name])[places] for name in scorer.schema.names if name in workforce.attributes}
+    known = {name: workforce.attributes[name] for name in scorer.schema.names if name in workforce.attributes}
+    columns = {name: (column if isinstance(column, Coded) else np.asarray(column))[places] for name, column in known.items()}
     scored = scorer.batch(columns)
     flagged = np.flatnonzero(scored.probabilities >= threshold)
     flagged = flagged[np.argsort(-scored.probabilities[flagged], kind="stable")]

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from server.facts.model import AttributeValue, FactSet
+    from server.ml.encoding import Coded
 
     Days: TypeAlias = Sequence[int] | npt.NDArray[np.int32]
     # Numbers come as an array with NaN for absent ones, which nobody has to look at one by one; True is 1.
-    Column: TypeAlias = Sequence[AttributeValue | None] | npt.NDArray[np.float64] | npt.NDArray[np.object_]
+    Column: TypeAlias = Sequence[AttributeValue | None] | npt.NDArray[np.float64] | Coded
 
 EPOCH_ORDINAL = 719_163
 """`date.toordinal()` of 1970-01-01: days of evidence are counted from there, because numbers come over the wire faster than dates."""
@@ -28,10 +29,18 @@ OVERDUE_DAYS = 90
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """The time that a night is judged at, and of which kinds an organization has facts."""
+    """What there is to be read.
+
+    Args:
+        now: the time that a night is judged at.
+        known: of which kinds an organization has facts.
+        erasures: how often facts of it were erased, to be counted again before anything is written (`Turn.erasures`).
+
+    """
 
     now: datetime
     known: Collection[FactSet]
+    erasures: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,7 @@ class Workforce:
         keys: pseudonyms, in their order.
         first_seen: day (since 1970) of the first known state.
         last_seen: day of the latest known state.
-        left: day of the latest exit, also one that is still to come; None where there is none.
+        left: day of the latest exit, also one that is still to come; None or NaN where there is none.
         leaving: whether the latest state says that they left within a year of it.
         attributes: at the latest state, by name; None or NaN where absent.
         strangers: how many have an exit but no state, so that nobody knows when they came.
@@ -52,8 +61,8 @@ class Workforce:
     keys: Sequence[str]
     first_seen: Days
     last_seen: Days
-    left: Sequence[int | None]
-    leaving: Sequence[bool]
+    left: Sequence[int | None] | npt.NDArray[np.float64]
+    leaving: Sequence[bool] | npt.NDArray[np.bool_]
     attributes: Mapping[str, Column]
     strangers: int
 

@@ -63,7 +63,7 @@ def rate(workforce: Workforce, months: Sequence[HeadcountMonth | None]) -> Turno
 
 def has_exits(workforce: Workforce) -> bool:
     """Whether the exit of anybody with a state is known."""
-    return any(day is not None for day in workforce.left)
+    return bool(np.any(_exits(workforce) != _NO_EXIT))
 
 
 def mean_headcount(months: Sequence[HeadcountMonth | None]) -> float | None:
@@ -106,7 +106,10 @@ def _ended(workforce: Workforce) -> Days:
 
 
 def _exits(workforce: Workforce) -> Days:
-    return np.array([day if day is not None else _NO_EXIT for day in workforce.left], np.int64)
+    days, exits = np.asarray(workforce.left, np.float64), np.full(len(workforce.left), _NO_EXIT)
+    known = ~np.isnan(days)
+    exits[known] = days[known].astype(np.int64)
+    return exits
 
 
 def _day(day: date) -> int:
