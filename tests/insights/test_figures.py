@@ -79,6 +79,14 @@ def test_where_nobodys_exit_is_known_there_is_no_rate_and_one_exit_makes_one() -
     assert none_lately.rate == 0
 
 
+def test_an_exit_from_before_somebody_came_makes_no_rate_and_is_counted() -> None:
+    stay = [(day(2025, 1, 31), day(2026, 10, 31), None)] * 9
+    wrong = workforce(*stay, (day(2025, 1, 31), day(2026, 10, 31), day(1950, 1, 1)))
+    assert staff.rate(wrong, staff.headcounts(wrong, TODAY)) is None
+    assert staff.early_exits(wrong) == 1
+    assert staff.early_exits(workforce(*stay, (day(2025, 1, 31), day(2026, 3, 31), day(2026, 4, 10)))) == 0
+
+
 def test_months_before_the_first_state_are_not_known() -> None:
     people = workforce(*[(day(2026, 8, 31), day(2026, 10, 31), None)] * 4, (day(2026, 8, 31), day(2026, 8, 31), day(2026, 9, 10)))
     counted = staff.headcounts(people, TODAY)

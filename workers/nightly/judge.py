@@ -78,6 +78,7 @@ def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
     night.skipped += Counter({SkipReason.UNKNOWN_LEAVER.value: evidence.workforce.strangers})
     if evidence.workforce.keys:
         night.skipped += Counter({SkipReason.NO_EXITS.value: not staff.has_exits(evidence.workforce)})
+        night.skipped += Counter({SkipReason.EXIT_BEFORE_START.value: staff.early_exits(evidence.workforce)})
         _judge_staff(night, evidence, models.turnover, rate, now)
     else:
         night.judged.add(InsightType.HIGH_TURNOVER_RISK)

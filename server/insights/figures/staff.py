@@ -57,13 +57,19 @@ def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | N
 
 
 def rate(workforce: Workforce, months: Sequence[HeadcountMonth | None]) -> TurnoverRate | None:
-    """Return the turnover of `months`; None where no exit of anybody is known: exits that nobody loads are no loyalty."""
+    """Return the turnover of `months`; None where nobody's exit is known (`has_exits`): exits that nobody loads are no loyalty."""
     return turnover_rate(months) if has_exits(workforce) else None
 
 
 def has_exits(workforce: Workforce) -> bool:
-    """Whether the exit of anybody with a state is known."""
-    return bool(np.any(_exits(workforce) != _NO_EXIT))
+    """Whether the exit of anybody is known whose state is known too, on the day they came or later."""
+    return bool(workforce.keys) and bool(np.any(_exits(workforce) >= _began(workforce)))
+
+
+def early_exits(workforce: Workforce) -> int:
+    """Return how many have no exit but one from before they came, which is of an earlier employment or wrong."""
+    exits = _exits(workforce)
+    return int(np.sum((exits != _NO_EXIT) & (exits < _began(workforce))))
 
 
 def mean_headcount(months: Sequence[HeadcountMonth | None]) -> float | None:
