@@ -7,36 +7,25 @@ messages as ours built from the columns.
 from __future__ import annotations
 
 import json
-import os
 from datetime import date
 from typing import TYPE_CHECKING
 
-import asyncpg
-import grpc
-import grpc.aio
-import uvloop
 from analytics.v1 import insights_pb2 as pb
 from google.type.date_pb2 import Date
 
-from server.lifecycle import announce_ready, termination
+from bench.bare_handler import run
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import asyncpg
     from google.protobuf.timestamp_pb2 import Timestamp
 
-SERVICE = "analytics.v1.AnalyticsService"
-CONNECTIONS = 8
-ORG, URL = "BENCH_ORG", "BENCH_DATABASE_URL"
 _PAGE = """
 SELECT insight_id, category, insight_type, title, description, confidence, data_points, actions, provenance, created_at, updated_at,
     reopened_at, expires_at, revision
 FROM insights WHERE org_id = $1 AND listed AND expires_at > now() ORDER BY shown_at DESC, insight_id DESC LIMIT $2
 """
-
-
-async def _keep(_: asyncpg.Connection) -> None:
-    """A single SELECT leaves nothing behind that the pool would have to reset."""
 
 
 def insight_message(row: asyncpg.Record) -> pb.Insight:
@@ -75,25 +64,8 @@ def insight_message(row: asyncpg.Record) -> pb.Insight:
     return made
 
 
-async def serve(url: str, org: str) -> None:
-    """Serve until asked to stop."""
-    stop = termination()
-    pool = await asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS, reset=_keep)
-
-    async def page(request: pb.GetInsightsRequest, _: object) -> pb.GetInsightsResponse:
-        return pb.GetInsightsResponse(insights=[insight_message(row) for row in await pool.fetch(_PAGE, org, request.page_size)])
-
-    handler = grpc.unary_unary_rpc_method_handler(
-        page, request_deserializer=pb.GetInsightsRequest.FromString, response_serializer=pb.GetInsightsResponse.SerializeToString
-    )
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"GetInsights": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    announce_ready(port)
-    await stop.wait()
-    await server.stop(0)
-    await pool.close()
+async def _page(pool: asyncpg.Pool, org: str, request: pb.GetInsightsRequest) -> pb.GetInsightsResponse:
+    return pb.GetInsightsResponse(insights=[insight_message(row) for row in await pool.fetch(_PAGE, org, request.page_size)])
 
 
 def _set(field: Timestamp, instant: datetime) -> None:
@@ -101,4 +73,4 @@ def _set(field: Timestamp, instant: datetime) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(os.environ[URL], os.environ[ORG]))
+    run("GetInsights", pb.GetInsightsRequest, pb.GetInsightsResponse, _page)

@@ -7,32 +7,21 @@ built from the row.
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import asyncpg
-import grpc
-import grpc.aio
-import uvloop
 from analytics.v1 import models_pb2
 from analytics.v1 import predictions_pb2 as pb
 
-from server.lifecycle import announce_ready, termination
+from bench.bare_handler import run
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import asyncpg
     from google.protobuf.timestamp_pb2 import Timestamp
 
-SERVICE = "analytics.v1.AnalyticsService"
-CONNECTIONS = 8
-ORG, URL = "BENCH_ORG", "BENCH_DATABASE_URL"
 _JOB = "SELECT * FROM prediction_jobs WHERE org_id = $1 AND job_id = $2"
-
-
-async def _keep(_: asyncpg.Connection) -> None:
-    """A single SELECT leaves nothing behind that the pool would have to reset."""
 
 
 def job_message(row: asyncpg.Record) -> pb.PredictionJob:
@@ -50,7 +39,7 @@ def job_message(row: asyncpg.Record) -> pb.PredictionJob:
         generation=row["generation"],
         turnover=pb.TurnoverResult(
             score=result["score"],
-            predicted_to_leave=result["predicted_to_leave"],
+            predicted_to_leave=result["likely"],
             confidence=result["confidence"],
             contributions=[
                 pb.Contribution(
@@ -71,26 +60,9 @@ def job_message(row: asyncpg.Record) -> pb.PredictionJob:
     return made
 
 
-async def serve(url: str, org: str) -> None:
-    """Serve until asked to stop."""
-    stop = termination()
-    pool = await asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS, reset=_keep)
-
-    async def get(request: pb.GetPredictionJobRequest, _: object) -> pb.GetPredictionJobResponse:
-        row = await pool.fetchrow(_JOB, org, UUID(request.job_id))
-        return pb.GetPredictionJobResponse(job=None if row is None else job_message(row))
-
-    handler = grpc.unary_unary_rpc_method_handler(
-        get, request_deserializer=pb.GetPredictionJobRequest.FromString, response_serializer=pb.GetPredictionJobResponse.SerializeToString
-    )
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"GetPredictionJob": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    announce_ready(port)
-    await stop.wait()
-    await server.stop(0)
-    await pool.close()
+async def _job(pool: asyncpg.Pool, org: str, request: pb.GetPredictionJobRequest) -> pb.GetPredictionJobResponse:
+    row = await pool.fetchrow(_JOB, org, UUID(request.job_id))
+    return pb.GetPredictionJobResponse(job=None if row is None else job_message(row))
 
 
 def _set(field: Timestamp, instant: datetime) -> None:
@@ -98,4 +70,4 @@ def _set(field: Timestamp, instant: datetime) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(os.environ[URL], os.environ[ORG]))
+    run("GetPredictionJob", pb.GetPredictionJobRequest, pb.GetPredictionJobResponse, _job)

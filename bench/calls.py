@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import grpc.aio
 from analytics.v1 import predictions_pb2 as pb
 
-from bench import bare_server
+from bench import bare_handler
 from bench.asking import request
 from bench.measure import Pair, Row, Skipped, in_turns
 from bench.stack import process
@@ -45,7 +45,7 @@ async def calls(service: Service) -> list[Row | Skipped]:
     job_id = await tenant.request(SEED)
     assert (await tenant.ended(job_id)).HasField("turnover")
     read = pb.GetPredictionJobRequest(job_id=job_id)
-    with process(service.made, "bench.bare_server", {bare_server.ORG: ORG, bare_server.URL: service.made.admin_url}) as bare:
+    with process(service.made, "bench.bare_server", {bare_handler.ORG: ORG, bare_handler.URL: service.made.admin_url}) as bare:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{bare.port}") as channel:
             assert await service.on(channel, ORG).job(job_id) == await tenant.job(job_id), "the bare handler answers something else"
         bare_read = partial(load, service, None, bare.port, "GetPredictionJob", read)

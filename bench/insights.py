@@ -15,7 +15,7 @@ import grpc.aio
 from analytics.v1 import analytics_service_pb2_grpc
 from analytics.v1 import insights_pb2 as pb
 
-from bench import bare_insights
+from bench import bare_handler
 from bench.asking import in_lanes
 from bench.calls import CONNECTIONS, ROUNDS, STREAMS, load
 from bench.measure import Row, Skipped, in_turns, percentile
@@ -114,7 +114,7 @@ async def _beside_bare(service: Service, org: str, rows: int) -> Row | Skipped:
     if shutil.which("h2load") is None:
         return Skipped(name, "h2load is not installed (Debian: nghttp2-client)")
     tenant = service.tenant(org)
-    with process(service.made, "bench.bare_insights", {bare_insights.ORG: org, bare_insights.URL: service.made.admin_url}) as bare:
+    with process(service.made, "bench.bare_insights", {bare_handler.ORG: org, bare_handler.URL: service.made.admin_url}) as bare:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{bare.port}") as channel:
             ours = await _stub(service.channel).GetInsights(PAGE, metadata=tenant.metadata)
             assert ours.next_page_token
