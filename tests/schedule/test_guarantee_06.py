@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from server.schedule.calendar import DAILY_METRICS, MONTHLY_BENCHMARKS, WEEKLY_RETRAINING
+from server.schedule.ledger import store as ledger
+from server.schedule.ledger.tick import Ticker
 from tests.contract.sources import Source, calls, python_files
+from tests.schedule import simulation
 from tests.schedule.simulation import Simulation
+from workers.organizations import Counts
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     import asyncpg
+    import pytest
 
     from server.app import App
+    from server.db import Tx
+    from server.schedule.ledger.model import Standing, Taken, Tick
     from tests.support.clock import VirtualClock
 
 DAYS = int(os.environ.get("GUARANTEE_06_DAYS", "400"))
@@ -26,15 +37,15 @@ OWN_CLOCKS = frozenset(
 async def test_guarantee_06_a_tick_has_one_effect_with_four_workers_crashes_and_outages(
     app: App, clock: VirtualClock, owner: asyncpg.Connection
 ) -> None:
-    simulation = Simulation(app, clock, owner, random.Random(6))
-    verdict = await simulation.run(DAYS)
-    print(f"guarantee 6: {DAYS} days, taken {dict(simulation.taken)}, deaths {dict(simulation.deaths)}, {simulation.outages} outages")
+    passed = Simulation(app, clock, owner, random.Random(6))
+    verdict = await passed.run(DAYS)
+    print(f"guarantee 6: {DAYS} days, taken {dict(passed.taken)}, deaths {dict(passed.deaths)}, {passed.outages} outages")
     assert verdict.faults == []
-    assert simulation.taken[DAILY_METRICS] > 0.8 * DAYS
-    assert simulation.taken[WEEKLY_RETRAINING] >= DAYS // 7 - 1
-    assert simulation.taken[MONTHLY_BENCHMARKS] >= DAYS // 31
-    assert {"paused", "taking", "running"} == set(simulation.deaths)
-    assert simulation.outages
+    assert passed.taken[DAILY_METRICS] > 0.8 * DAYS
+    assert passed.taken[WEEKLY_RETRAINING] >= DAYS // 7 - 1
+    assert passed.taken[MONTHLY_BENCHMARKS] >= DAYS // 31
+    assert {"paused", "taking", "running"} == set(passed.deaths)
+    assert passed.outages
 
 
 async def test_guarantee_06_control_without_the_key_of_the_ledger_a_tick_is_taken_twice(
@@ -59,6 +70,44 @@ async def test_guarantee_06_control_with_marks_apart_from_effects_a_crash_repeat
     verdict = await Simulation(app, clock, owner, random.Random(6), marking=False).run(40)
     assert verdict.repeated
     assert not verdict.doubled
+
+
+async def test_guarantee_06_control_without_catching_up_a_tick_of_an_outage_is_missed(
+    app: App, clock: VirtualClock, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Ticker.take
+
+    async def take_at_once(self: Ticker, standing: Standing) -> Taken | None:
+        late = standing.due is not None and standing.now - standing.due > timedelta(hours=1)
+        return None if late else await take(self, standing)
+
+    monkeypatch.setattr(Ticker, "take", take_at_once)
+    verdict = await Simulation(app, clock, owner, random.Random(6)).run(40)
+    assert verdict.missed
+
+
+async def test_guarantee_06_control_by_another_calendar_ticks_are_invented(
+    app: App, clock: VirtualClock, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = ledger.take
+
+    async def take_another(tx: Tx, tick: Tick, run_id: UUID) -> Taken | None:
+        return await take(tx, replace(tick, at=tick.at - timedelta(hours=1)), run_id)
+
+    monkeypatch.setattr(ledger, "take", take_another)
+    verdict = await Simulation(app, clock, owner, random.Random(6)).run(10)
+    assert verdict.invented
+
+
+async def test_guarantee_06_control_a_run_that_ends_without_an_organization_has_lost_it(
+    app: App, clock: VirtualClock, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def do_nothing(*_: object, **_options: object) -> Counts:
+        return Counts()
+
+    monkeypatch.setattr(simulation, "for_each_organization", do_nothing)
+    verdict = await Simulation(app, clock, owner, random.Random(6)).run(10)
+    assert verdict.lost
 
 
 def own_clocks(source: Source) -> list[str]:
