@@ -69,7 +69,7 @@ def returns(figures: ContractFigures, since: date) -> list[int]:
 @pytest.mark.parametrize(
     ("notice", "expected"),
     [(None, [14]), (40, [70, 14]), (20, [50, 14]), (10, [40, 14]), (84, [14])],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_a_dismissed_end_comes_back_when_notice_is_due_within_thirty_days_and_when_the_end_is_within_fourteen_and_on_no_other_day(
     notice: int | None, expected: list[int]
