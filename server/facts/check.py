@@ -41,6 +41,9 @@ NAMES = ("employee_key", "contract_key", "counterparty_key", "unit", "category",
 UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 """Unicode categories of characters that do not show: with one, two keys look alike, or one is read backwards."""
 
+SPACE = " "
+"""The one space that a name may have, within: others (category Zs) and those at its ends look like it or like nothing."""
+
 KNOWN = CURRENCIES | WITHDRAWN_CURRENCIES
 
 EXIT_AHEAD = timedelta(days=366)
@@ -75,8 +78,13 @@ def _name_problems(row: Fact) -> Iterator[tuple[str, str]]:
         # All but printable characters, of which a few are allowed: asked first, for it is fast.
         if not value.isprintable():
             unseen = next((each for each in value if category(each) in UNSEEN), None)
+            strange = next((each for each in value if each != SPACE and category(each) == "Zs"), None)
             if unseen is not None:
                 yield name, f"has the control or invisible character U+{ord(unseen):04X}; leave it out"
+            elif strange is not None:
+                yield name, f"has the space-like character U+{ord(strange):04X}; write an ordinary space within, and none at an end"
+        if value.startswith(SPACE) or value.endswith(SPACE):
+            yield name, "begins or ends with a space; leave it out"
 
 
 def _review_problems(row: PerformanceReview, today: date) -> Iterator[tuple[str, str]]:

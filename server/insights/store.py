@@ -132,6 +132,7 @@ _VIEW = text(
     INSERT INTO insight_views (org_id, user_id, insight_id, viewed_at)
     SELECT :org, :viewer, n.insight_id, analytics_now() FROM unnest(CAST(:insights AS uuid[])) AS n (insight_id)
     ON CONFLICT DO NOTHING
+    RETURNING insight_id
     """
 )
 # What others have locked is left to the next time: neither statement waits for anybody, in whatever order it finds its rows.
@@ -235,9 +236,10 @@ async def known(tx: Tx, org: OrgId, insight_ids: Sequence[InsightId]) -> frozens
     return frozenset(InsightId(row.insight_id) for row in rows)
 
 
-async def view(tx: Tx, org: OrgId, viewer: UserId, insight_ids: Sequence[InsightId]) -> None:
-    """Note that somebody has seen insights."""
-    await tx.run(_VIEW, {"org": org, "viewer": viewer, "insights": sorted(insight_ids)})
+async def view(tx: Tx, org: OrgId, viewer: UserId, insight_ids: Sequence[InsightId]) -> Sequence[InsightId]:
+    """Note that somebody has seen insights; returns those that he had not seen."""
+    rows = await tx.all(_VIEW, {"org": org, "viewer": viewer, "insights": sorted(insight_ids)})
+    return [InsightId(row.insight_id) for row in rows]
 
 
 async def retire(tx: Tx, org: OrgId, most: int) -> int:

@@ -52,7 +52,7 @@ class InsightRpcs:
         """Note what the caller has seen."""
         ids = [InsightId(uuid(each)) for each in request.insight_ids]
         async with self._app.tx(call.caller.org) as tx:
-            await mark_viewed(tx, call.caller.org, call.caller.user_id, ids)
+            await mark_viewed(tx, origin(call), ids)
         return pb.MarkInsightsViewedResponse()
 
     async def dismiss_insight(self, request: pb.DismissInsightRequest, call: Call) -> pb.DismissInsightResponse:

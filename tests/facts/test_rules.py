@@ -247,7 +247,35 @@ def test_no_key_holds_a_character_that_does_not_show(unseen: str) -> None:
     assert (keys | texts_of_keys) - {"pay_type"} <= found
 
 
-@given(st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"]), min_size=1, max_size=12))
+@pytest.mark.parametrize(
+    ("key", "mended"),
+    [
+        (" a", "begins or ends with a space"),
+        ("a ", "begins or ends with a space"),
+        (" ", "begins or ends with a space"),
+        ("a\u00a0b", "U+00A0; write an ordinary space"),
+        ("a\u2009b", "U+2009; write an ordinary space"),
+        ("\u3000a", "U+3000; write an ordinary space"),
+    ],
+)
+def test_no_key_begins_or_ends_with_a_space_or_has_another_than_the_ordinary_one(key: str, mended: str) -> None:
+    found = set()
+    for member in MEMBERS:
+        for field in NAMES:
+            message = made(member, 1)[0]
+            if field in names(type(message)):
+                setattr(message, field, key)
+                ((wrong_field, words),) = problems(read(message), TODAY)
+                assert (wrong_field, mended in words) == (field, True)
+                found.add(field)
+    assert found == set(NAMES)
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp", "Zs"], include_characters=" "), min_size=1, max_size=12).filter(
+        lambda key: key.strip(" ") == key
+    )
+)
 def test_every_other_character_may_be_in_a_key(key: str) -> None:
     message = cast("spend_pb2.SpendEntry", made("spend_entries", 1)[0])
     message.unit = message.category = key

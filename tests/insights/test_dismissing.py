@@ -1,4 +1,4 @@
-"""To dismiss is audited once, holds for everybody of the organization, and may be repeated."""
+"""To dismiss and to view is audited once; a dismissal holds for everybody of the organization, and may be repeated."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ async def dismissed(service: Service, who: Metadata, insight_id: str, request_id
     return (await service.analytics.DismissInsight(request, metadata=who)).insight
 
 
-async def audited(service: Service, org: str) -> list[tenant_service_pb2.AuditEntry]:
-    """Return what the audit log has of dismissals."""
-    request = tenant_service_pb2.ListAuditEntriesRequest(action="insight.dismissed")
+async def audited(service: Service, org: str, action: str = "insight.dismissed") -> list[tenant_service_pb2.AuditEntry]:
+    """Return what the audit log has of an action, the newest first."""
+    request = tenant_service_pb2.ListAuditEntriesRequest(action=action)
     return list((await service.tenants.ListAuditEntries(request, metadata=live.bearer(org))).entries)
 
 
@@ -123,6 +123,36 @@ async def test_an_unknown_and_a_foreign_insight_are_not_found_and_leave_no_trace
         refused = await refusal(dismissed(shared, live.bearer(org), insight_id))
         assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "INSIGHT_NOT_FOUND")
     assert await rows_of(cluster, shared, org) == {}
+
+
+async def test_to_view_leaves_one_entry_per_call_that_noted_something_new_and_a_repetition_none(shared: Service, org: str) -> None:
+    await recorded(shared.app.db, org, [finding(subject) for subject in "abc"])
+    page = await shared.analytics.GetInsights(pb.GetInsightsRequest(), metadata=live.bearer(org))
+    ids = [insight.id for insight in page.insights]
+    who = (*live.bearer(org, "viewer", user="ada"), ("x-request-id", "call-18"))
+    for some in (ids[:1], ids, ids, ids[:1], [*ids, *ids]):
+        await shared.analytics.MarkInsightsViewed(pb.MarkInsightsViewedRequest(insight_ids=some), metadata=who)
+    found = [
+        (each.actor, each.request_id, each.resource_type, each.resource_id, dict(each.details))
+        for each in await audited(shared, org, "insight.viewed")
+    ]
+    assert found == [
+        ("ada", "call-18", "insight", "", {"insights": "2"}),
+        ("ada", "call-18", "insight", ids[0], {"insights": "1"}),
+    ]
+    await shared.analytics.MarkInsightsViewed(pb.MarkInsightsViewedRequest(insight_ids=ids), metadata=live.bearer(org, user="bob"))
+    assert next((each.actor, each.details["insights"]) for each in await audited(shared, org, "insight.viewed")) == ("bob", "3")
+    unknown = pb.MarkInsightsViewedRequest(insight_ids=[*ids, str(uuid4())])
+    assert (
+        await refusal(shared.analytics.MarkInsightsViewed(unknown, metadata=live.bearer(org, user="eve")))
+    ).reason == "INSIGHT_NOT_FOUND"
+    assert len(await audited(shared, org, "insight.viewed")) == 3
+
+
+async def test_twenty_viewings_at_once_are_one_entry(shared: Service, org: str) -> None:
+    request = pb.MarkInsightsViewedRequest(insight_ids=[(await an_insight(shared, org)).id])
+    await asyncio.gather(*(shared.analytics.MarkInsightsViewed(request, metadata=live.bearer(org)) for _ in range(20)))
+    assert len(await audited(shared, org, "insight.viewed")) == 1
 
 
 async def test_a_viewer_may_look_and_not_dismiss(shared: Service, org: str) -> None:

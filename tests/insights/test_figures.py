@@ -175,6 +175,15 @@ def test_a_gap_in_the_months_of_the_year_is_counted_and_not_judged_as_nothing_sp
     assert money.budgets([*of_category("licences", TO_OCTOBER), *stopped], TODAY) == ([], {"INCOMPLETE_SPEND": 1})
 
 
+def test_a_plan_of_the_year_without_spend_of_a_complete_month_is_counted_and_not_left_out() -> None:
+    for amounts in ({}, {TODAY.month: 9.0}):
+        assert money.budgets(of_category("licences", amounts), TODAY) == ([], {"INCOMPLETE_SPEND": 1})
+        assert money.budgets(of_category("licences", amounts, (1, 2, 3)), TODAY) == ([], {"INCOMPLETE_BUDGET": 1})
+        assert money.budgets(of_category("licences", amounts, ()), TODAY) == ([], {})
+    ahead = [SpendMonth("it", "EUR", month(2027, number), None, 11.0) for number in range(1, 13)]
+    assert money.budgets(ahead, TODAY) == ([], {})
+
+
 def test_a_scale_that_is_not_told_ends_at_five_or_at_the_highest_mean() -> None:
     def quarter(mean: float, scale: float | None) -> TeamQuarter:
         return TeamQuarter("a", date(2026, 9, 30), 6, 6, mean, 0.5, scale)

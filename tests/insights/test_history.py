@@ -179,7 +179,7 @@ class Histories(RuleBasedStateMachine):
 
     async def _view(self, user: UserId, insight_id: InsightId) -> None:
         async with self.db.tx(self.org) as tx:
-            await mark_viewed(tx, self.org, user, [insight_id])
+            await mark_viewed(tx, Origin(self.org, user, RequestId("r")), [insight_id])
 
     async def _withdraw(self, types: set[InsightType], kept: Sequence[bytes]) -> int:
         async with self.db.tx(self.org) as tx:

@@ -101,7 +101,7 @@ async def test_to_view_again_or_twice_in_one_call_changes_nothing(cluster: Clust
         await view(shared, org, insight.id, insight.id.upper(), insight.id)
     async with superuser(cluster, shared) as connection:
         assert await connection.fetchval("SELECT count(*) FROM insight_views WHERE org_id = $1", org) == 1
-        assert await connection.fetchval("SELECT count(*) FROM audit_entries WHERE org_id = $1", org) == 0
+        assert await connection.fetchval("SELECT count(*) FROM audit_entries WHERE org_id = $1", org) == 1
 
 
 async def test_one_unknown_id_is_named_and_nothing_is_noted(shared: Service, org: str) -> None:

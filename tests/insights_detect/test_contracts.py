@@ -9,6 +9,7 @@ import pytest
 from server.insights.detect import contracts
 from server.insights.detect.inputs import ContractFigures
 from server.insights.model import Finding, InsightType, Priority
+from server.insights.outcome import worse
 from tests.insights_detect.figures import CONTRACT, NOW
 
 TODAY = NOW.date()
@@ -48,6 +49,51 @@ def test_the_nearer_the_more_severe_and_the_more_urgent() -> None:
         Priority.HIGH,
         Priority.HIGH,
     ]
+
+
+def returns(figures: ContractFigures, since: date) -> list[int]:
+    """Dismiss what is found on a day and again whenever it comes back; on which days before the end it does."""
+    assert figures.ends is not None
+    found: list[int] = []
+    dismissed: float | None = None
+    for left in range((figures.ends - since).days, -1, -1):
+        night = NOW + (figures.ends - timedelta(days=left) - TODAY)
+        for finding in contracts.detect([figures], night).findings:
+            if dismissed is not None and worse(finding.severity, dismissed):
+                found.append(left)
+            if dismissed is None or left in found:
+                dismissed = finding.severity
+    return found
+
+
+@pytest.mark.parametrize(
+    ("notice", "expected"),
+    [(None, [14]), (40, [70, 14]), (20, [50, 14]), (10, [40, 14]), (84, [14])],
+    ids=str,
+)
+def test_a_dismissed_end_comes_back_when_notice_is_due_within_thirty_days_and_when_the_end_is_within_fourteen_and_on_no_other_day(
+    notice: int | None, expected: list[int]
+) -> None:
+    ends = TODAY + timedelta(days=85)
+    by = None if notice is None else ends - timedelta(days=notice)
+    assert returns(replace(PLAIN, ends=ends, notice_by=by), TODAY) == expected
+
+
+def test_an_end_that_is_first_told_is_worse_than_nothing() -> None:
+    told = expiring(replace(PLAIN, ends=TODAY + timedelta(days=90)))
+    assert told is not None
+    assert told.severity > 0
+
+
+def test_another_end_is_another_subject_and_another_day_for_notice_is_not() -> None:
+    ends, notice = TODAY + timedelta(days=40), TODAY + timedelta(days=35)
+    first, moved, renewed = (
+        expiring(replace(PLAIN, ends=each, notice_by=by)) for each, by in ((ends, None), (ends, notice), (ends + timedelta(days=9), None))
+    )
+    assert first is not None
+    assert moved is not None
+    assert renewed is not None
+    assert (moved.fingerprint == first.fingerprint, renewed.fingerprint == first.fingerprint) == (True, False)
 
 
 def test_a_contract_that_renews_itself_after_the_last_day_for_notice_says_so() -> None:

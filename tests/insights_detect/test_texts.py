@@ -94,7 +94,7 @@ def test_contract_expiring() -> None:
         "high: Decide by 15 April 2026 whether to keep it, and give notice if not. EUR 48,000 renews otherwise.",
         "low: Collect what was used and how well it was delivered, for the negotiation.",
     ]
-    assert (found.subject, found.expires_at) == ("contract/C-7", datetime(2026, 7, 1, tzinfo=UTC))
+    assert (found.subject, found.expires_at) == ("contract/C-7/2026-06-30", datetime(2026, 7, 1, tzinfo=UTC))
 
 
 def test_contract_at_risk() -> None:

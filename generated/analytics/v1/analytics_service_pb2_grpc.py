@@ -215,8 +215,8 @@ class AnalyticsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MarkInsightsViewed(self, request, context):
-        """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Repeating it
-        changes nothing. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
+        """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Audited, with one
+        entry per call that noted something new. Repeating it changes nothing and leaves no second entry. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
         analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE), NOT_FOUND (INSIGHT_NOT_FOUND: names the first
         unknown id).
         """

@@ -97,8 +97,8 @@ class AnalyticsServiceStub:
     is none, or it was dismissed or has expired).
     """
     MarkInsightsViewed: _grpc.UnaryUnaryMultiCallable[_insights_pb2.MarkInsightsViewedRequest, _insights_pb2.MarkInsightsViewedResponse]
-    """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Repeating it
-    changes nothing. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
+    """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Audited, with one
+    entry per call that noted something new. Repeating it changes nothing and leaves no second entry. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
     analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE), NOT_FOUND (INSIGHT_NOT_FOUND: names the first
     unknown id).
     """
@@ -174,8 +174,8 @@ class AnalyticsServiceAsyncStub(AnalyticsServiceStub):
     is none, or it was dismissed or has expired).
     """
     MarkInsightsViewed: _aio.UnaryUnaryMultiCallable[_insights_pb2.MarkInsightsViewedRequest, _insights_pb2.MarkInsightsViewedResponse]  # type: ignore[assignment]
-    """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Repeating it
-    changes nothing. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
+    """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Audited, with one
+    entry per call that noted something new. Repeating it changes nothing and leaves no second entry. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
     analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE), NOT_FOUND (INSIGHT_NOT_FOUND: names the first
     unknown id).
     """
@@ -320,8 +320,8 @@ class AnalyticsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _insights_pb2.MarkInsightsViewedRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_insights_pb2.MarkInsightsViewedResponse, _abc.Awaitable[_insights_pb2.MarkInsightsViewedResponse]]:
-        """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Repeating it
-        changes nothing. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
+        """Notes that the caller, and nobody else, has seen up to 100 insights; all or, when one is unknown, none. Audited, with one
+        entry per call that noted something new. Repeating it changes nothing and leaves no second entry. An insight that comes back after it was dismissed or had expired is unviewed again. Roles: viewer,
         analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE), NOT_FOUND (INSIGHT_NOT_FOUND: names the first
         unknown id).
         """

@@ -63,7 +63,8 @@ class FactServiceServicer:
     def IngestFacts(self, request_iterator, context):
         """Loads batches of facts. Idempotent by natural key: sending a batch again changes nothing. All or nothing per batch:
         a batch with a bad row writes none of its rows and its result lists every bad row; other batches are not affected.
-        Keys, units, categories, cost centres and teams hold no control or invisible character (Unicode Cc, Cf, Cs, Zl, Zp).
+        Keys, units, categories, cost centres and teams hold no control or invisible character (Unicode Cc, Cf, Cs, Zl, Zp),
+        no space but U+0020 (Unicode Zs), and none at either end.
         Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows,
         ABORTED (CONCURRENT_UPDATE: the same facts were erased at this moment).
         """

@@ -39,7 +39,8 @@ class FactServiceStub:
     IngestFacts: _grpc.StreamUnaryMultiCallable[_fact_service_pb2.IngestFactsRequest, _fact_service_pb2.IngestFactsResponse]
     """Loads batches of facts. Idempotent by natural key: sending a batch again changes nothing. All or nothing per batch:
     a batch with a bad row writes none of its rows and its result lists every bad row; other batches are not affected.
-    Keys, units, categories, cost centres and teams hold no control or invisible character (Unicode Cc, Cf, Cs, Zl, Zp).
+    Keys, units, categories, cost centres and teams hold no control or invisible character (Unicode Cc, Cf, Cs, Zl, Zp),
+    no space but U+0020 (Unicode Zs), and none at either end.
     Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows,
     ABORTED (CONCURRENT_UPDATE: the same facts were erased at this moment).
     """
@@ -63,7 +64,8 @@ class FactServiceAsyncStub(FactServiceStub):
     IngestFacts: _aio.StreamUnaryMultiCallable[_fact_service_pb2.IngestFactsRequest, _fact_service_pb2.IngestFactsResponse]  # type: ignore[assignment]
     """Loads batches of facts. Idempotent by natural key: sending a batch again changes nothing. All or nothing per batch:
     a batch with a bad row writes none of its rows and its result lists every bad row; other batches are not affected.
-    Keys, units, categories, cost centres and teams hold no control or invisible character (Unicode Cc, Cf, Cs, Zl, Zp).
+    Keys, units, categories, cost centres and teams hold no control or invisible character (Unicode Cc, Cf, Cs, Zl, Zp),
+    no space but U+0020 (Unicode Zs), and none at either end.
     Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows,
     ABORTED (CONCURRENT_UPDATE: the same facts were erased at this moment).
     """
@@ -90,7 +92,8 @@ class FactServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_fact_service_pb2.IngestFactsResponse, _abc.Awaitable[_fact_service_pb2.IngestFactsResponse]]:
         """Loads batches of facts. Idempotent by natural key: sending a batch again changes nothing. All or nothing per batch:
         a batch with a bad row writes none of its rows and its result lists every bad row; other batches are not affected.
-        Keys, units, categories, cost centres and teams hold no control or invisible character (Unicode Cc, Cf, Cs, Zl, Zp).
+        Keys, units, categories, cost centres and teams hold no control or invisible character (Unicode Cc, Cf, Cs, Zl, Zp),
+        no space but U+0020 (Unicode Zs), and none at either end.
         Audited. Roles: analyst, admin, owner. Errors: INVALID_ARGUMENT (BATCH_TOO_LARGE) for a batch of over 5,000 rows,
         ABORTED (CONCURRENT_UPDATE: the same facts were erased at this moment).
         """

@@ -1,7 +1,8 @@
 """Contracts that end or must be given notice of soon, and contracts that will probably end badly.
 
-`contract_expiring`: the end is at most 90 days away, or the last day for notice at most 30. Its severity is how near the
-nearer of the two is (0 at the edge of its span, 1 on the day); its confidence is 1, for a date is a fact and no estimate.
+`contract_expiring`: the end is at most 90 days away, or the last day for notice at most 30. Its severity is a step for each
+situation that asks for another decision, so that days going by bring nothing back that was dismissed within one; a term that
+ends on another day is a subject of its own. Its confidence is 1, for a date is a fact and no estimate.
 
 `contract_at_risk`: the model's probability of a bad end is at or over the threshold. Severity and confidence are that
 calibrated probability: of a hundred contracts with it, so many end badly.
@@ -29,6 +30,12 @@ END_DAYS = 90
 NOTICE_DAYS = 30
 RISK_THRESHOLD = 0.5
 RISK_LIFETIME = timedelta(days=30)
+
+# Severities of an end or a notice date: each is worse than the one before by far more than what brings a dismissed one back.
+TOLD = 0.25
+NOTICE_NEAR = 0.5
+END_NEAR = 1.0
+END_NEAR_DAYS = 14
 
 _URGENT = 0.6
 _SOON = 0.3
@@ -90,8 +97,8 @@ def _expiring(contract: ContractFigures, now: datetime, subject: str) -> Finding
     days, on = (to_notice, notice) if to_notice is not None and notice is not None and by_notice else (to_end, ends)
     return Finding(
         insight_type=InsightType.CONTRACT_EXPIRING,
-        subject=subject,
-        severity=nearness,
+        subject=f"{subject}/{ends.isoformat()}",
+        severity=END_NEAR if to_end <= END_NEAR_DAYS else NOTICE_NEAR if by_notice else TOLD,
         title=f"{first} {wording.in_days(days)}, on {wording.day(on)}",
         description=_deadlines(contract, ends, to_end, to_notice),
         confidence=1.0,

@@ -78,9 +78,9 @@ def budgets(rows: Sequence[SpendMonth], today: date) -> tuple[Sequence[Budget], 
     skipped: dict[str, int] = defaultdict(int)
     for key, own in grouped.items():
         amounts, plans = _by_month(own, month_number(today))
-        if not amounts:
-            continue
         planned = {month: plan for month, plan in plans.items() if december - MONTHS < month <= december}
+        if not amounts and not planned:
+            continue
         counted = set.intersection(*map(set, planned.values())) if len(planned) == MONTHS else set()
         if not planned or not counted:
             skipped[(SkipReason.INCOMPLETE_BUDGET if planned else SkipReason.NO_BUDGET).value] += 1

@@ -202,7 +202,9 @@ Global___InsightCreated: _TypeAlias = InsightCreated  # noqa: Y015
 
 @_typing.final
 class InsightUpdated(_message.Message):
-    """An insight was found again and says something new."""
+    """An active insight says something new, has expired at once because a later run no longer finds it, or was changed or
+    deleted when facts were erased. Of one that has expired or was deleted GetInsight answers INSIGHT_NOT_FOUND.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -240,7 +242,7 @@ Global___InsightUpdated: _TypeAlias = InsightUpdated  # noqa: Y015
 
 @_typing.final
 class InsightReopened(_message.Message):
-    """An insight that was dismissed got worse and is shown again."""
+    """An insight is shown again: it was dismissed and got worse, or had expired and was found again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
