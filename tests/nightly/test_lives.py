@@ -63,19 +63,46 @@ async def test_a_dismissed_insight_stays_dismissed_until_it_is_worse(plain: Nigh
     assert (back.id, back.HasField("reopen_time"), back.viewed_by_me) == (shown.id, True, False)
 
 
-async def test_a_spike_of_the_month_before_stays_until_it_expires_and_not_a_day_longer(plain: Nights, org: str) -> None:
+async def test_a_spike_stays_as_it_is_while_its_month_is_one_of_the_two_newest_and_not_a_day_longer(plain: Nights, org: str) -> None:
     await plain.load(org, pay(months(160_000.0)))
     await plain.run()
     spike = await plain.only(org)
-    expiry = spike.expire_time.ToDatetime(UTC)
-    assert datetime(2025, 12, 1, tzinfo=UTC) < expiry < datetime(2025, 12, 31, tzinfo=UTC)
-    async with plain.at(expiry - timedelta(hours=21)):
+    assert spike.expire_time.ToDatetime(UTC) == datetime(2025, 12, 8, tzinfo=UTC)
+    async with plain.at(datetime(2025, 12, 7, 3, tzinfo=UTC)):
         await plain.load(org, pay({OCTOBER + 1: 101_000.0}))
         await plain.run()
-        assert await plain.only(org) == spike
-    async with plain.at(expiry + timedelta(hours=3)):
+        stays = await plain.only(org)
+        assert (stays.id, stays.revision, stays.description) == (spike.id, 1, spike.description)
+        assert stays.expire_time.ToDatetime(UTC) == datetime(2026, 1, 8, tzinfo=UTC)
+    async with plain.at(datetime(2026, 1, 3, 3, tzinfo=UTC)):
+        await plain.load(org, pay({OCTOBER + 2: 101_500.0}))
         await plain.run()
         assert await plain.insights(org) == []
+    assert await plain.told(org) == ["insight.created", "insight.updated"]
+
+
+async def test_a_month_that_is_corrected_upwards_when_the_next_one_is_loaded_is_a_spike(plain: Nights, org: str) -> None:
+    await plain.load(org, pay(months(100_000.0)))
+    await plain.run()
+    assert await plain.insights(org) == []
+    await plain.load(org, pay({OCTOBER - 1: 300_000.0}))
+    await plain.run()
+    spike = await plain.only(org)
+    assert (spike.data_points["month"], spike.data_points["amount"]) == ("2025-09", 300_000.0)
+
+
+async def test_a_spike_that_is_corrected_when_the_next_month_is_loaded_is_told_anew_with_the_new_figure(plain: Nights, org: str) -> None:
+    await plain.load(org, pay(months(300_000.0, OCTOBER - 1)))
+    await plain.run()
+    before = await plain.only(org)
+    await plain.load(org, pay({OCTOBER - 1: 180_000.0, OCTOBER: 101_000.0}))
+    await plain.run()
+    after = await plain.only(org)
+    assert (after.id, after.revision, after.data_points["amount"]) == (before.id, 2, 180_000.0)
+    assert ("180,000" in after.description, "300,000" in after.description) == (True, False)
+    await plain.load(org, pay({OCTOBER - 1: 101_000.0}))
+    await plain.run()
+    assert await plain.insights(org) == []
 
 
 async def test_a_spike_whose_month_is_corrected_when_the_next_one_is_loaded_is_withdrawn(plain: Nights, org: str) -> None:

@@ -94,7 +94,7 @@ class _Daily:
                 # What expired long ago goes also where there is nothing to say any more.
                 await retire(tx, org)
             found = {finding.fingerprint for finding in night.findings}
-            withdrawn = await withdraw(tx, org, night.judged, found | night.kept, cause, turn)
+            withdrawn = await withdraw(tx, org, night.judged, found, cause, turn)
             await benchmarks.replace_metrics(tx, org, night.contributions)
         self.counts.update({f"insights_{name}": number for name, number in asdict(recorded).items()})
         self.counts.update({"insights_withdrawn": withdrawn, "benchmark_values": len(night.contributions)})

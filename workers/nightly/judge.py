@@ -15,15 +15,14 @@ from server.insights.detect.outcome import SkipReason
 from server.insights.evidence.model import EPOCH_ORDINAL
 from server.insights.figures import agreements, money, staff
 from server.insights.figures.contributions import contributions, main_currency
-from server.insights.model import InsightType, fingerprint
+from server.insights.model import InsightType
 from workers.nightly import outlook, risks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from server.benchmarks.model import OrganizationMetric
-    from server.insights.detect.inputs import CostCentrePayroll
     from server.insights.detect.outcome import Detected
     from server.insights.evidence.model import Evidence
     from server.insights.model import Finding
@@ -44,7 +43,6 @@ class Night:
     Args:
         findings: what there is to say.
         judged: types that were looked for, so that an insight of them that was not found again is over.
-        kept: fingerprints of earlier insights that stay though they were not looked for again.
         skipped: what could not be judged, by reason.
         contributions: values for the benchmarks.
 
@@ -52,7 +50,6 @@ class Night:
 
     findings: list[Finding] = field(default_factory=list)
     judged: set[InsightType] = field(default_factory=set)
-    kept: set[bytes] = field(default_factory=set)
     skipped: Counter[str] = field(default_factory=Counter)
     contributions: Sequence[OrganizationMetric] = ()
 
@@ -82,9 +79,7 @@ def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
         _judge_staff(night, evidence, models.turnover, rate, now)
     else:
         night.judged.add(InsightType.HIGH_TURNOVER_RISK)
-    payrolls = money.payrolls(evidence.payroll, today)
-    night.take(payroll.detect(payrolls, now), InsightType.PAYROLL_COST_SPIKE)
-    night.kept |= _earlier_spikes(payrolls)
+    night.take(payroll.detect(money.payrolls(evidence.payroll, today), now), InsightType.PAYROLL_COST_SPIKE)
     outlook.judge_budgets(night, evidence, models, now)
     _judge_contracts(night, evidence, models.contract_risk, now)
     teams, of_other_scales = agreements.team_reviews(evidence.reviews)
@@ -126,14 +121,3 @@ def _judge_contracts(night: Night, evidence: Evidence, ready: Ready[Scorer] | No
         night.skipped[NO_ACTIVE_MODEL] += 1
     figures = [agreements.contract_figures(each, risk) for each, risk in zip(evidence.contracts, scored, strict=True)]
     night.take(contracts.detect(figures, now), *judged)
-
-
-def _earlier_spikes(payrolls: Iterable[CostCentrePayroll]) -> set[bytes]:
-    """A spike of the month before the newest is no news but stays until it expires, unless the month was corrected meanwhile."""
-    found = set()
-    for each in payrolls:
-        before = each.months.first + len(each.months.values) - 2
-        if payroll.is_spike(each, before):
-            subject = payroll.subject(each.cost_centre, each.currency, before)
-            found.add(fingerprint(InsightType.PAYROLL_COST_SPIKE, subject))
-    return found

@@ -125,7 +125,8 @@ Global___EmployeeExit: _TypeAlias = EmployeeExit  # noqa: Y015
 @_typing.final
 class PayrollEntry(_message.Message):
     """What an employee was paid in one month, of one type, on one cost centre. Natural key: (employee_key, period, cost_centre,
-    pay_type); a row sent again replaces the one before, also in a month that was complete: the next nightly run judges it anew.
+    pay_type); a row sent again replaces the one before, also in a month that was complete. The next nightly run judges
+    the two newest months anew.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -1,4 +1,4 @@
-"""A cost centre whose newest complete month of payroll is higher than its past leads one to expect.
+"""A cost centre of which one of the two newest complete months of payroll is higher than its past leads one to expect.
 
 Severity is the robust score. The confidence is the share of months with such a score that are true jumps, measured on made-up
 series whose jumps are known (`CONFIDENCE_SLOPE`). Only rises are findings: a fall is mostly a booking that is still missing, is
@@ -30,7 +30,7 @@ GRACE = timedelta(days=7)
 """How long after the month of the run a finding stays: until the next month has been closed and judged."""
 
 NEWEST = 2
-"""A month is judged in the two months after it: payroll of the last one may not be booked yet when the run comes."""
+"""The newest month may be so old: payroll of the last one may not be booked yet when the run comes."""
 
 CONFIDENCE_SLOPE = 2.3
 CONFIDENCE_AT_ZERO = -6.6
@@ -42,19 +42,12 @@ _URGENT_SHARE = 0.1
 
 
 def detect(payrolls: Iterable[CostCentrePayroll], now: datetime) -> Detected:
-    """Judge the newest complete month of every cost centre; the month that `now` is in is not over and not looked at."""
-    return gathered([_judged(payroll, now) for payroll in payrolls])
+    """Judge the newest complete month of every cost centre and the one before it, each by the months before it.
 
-
-def is_spike(payroll: CostCentrePayroll, month: int) -> bool:
-    """Whether a month is, by the facts as they are now, as high as a finding needs."""
-    judgement = seasonal.judge(payroll.months, month)
-    return judgement is not None and judgement.is_unusual and judgement.score > 0 and judgement.expected >= outcome.LEAST_AMOUNT
-
-
-def subject(cost_centre: str, currency: str, month: int) -> str:
-    """What a finding about a month is about."""
-    return f"cost_centre/{cost_centre}/{currency}/{wording.iso_month(month)}"
+    The month that `now` is in is not over and not looked at. The month before the newest is judged anew because it may have been
+    corrected meanwhile; what cannot be judged of it was counted when it was the newest, and is not counted again.
+    """
+    return gathered([outcome for payroll in payrolls for outcome in _outcomes(payroll, now)])
 
 
 def confidence(score: float) -> float:
@@ -63,16 +56,24 @@ def confidence(score: float) -> float:
     return min(1 / (1 + math.exp(-log_odds)), MOST_CONFIDENT)
 
 
-def _judged(payroll: CostCentrePayroll, now: datetime) -> Finding | Skipped | None:
+def _outcomes(payroll: CostCentrePayroll, now: datetime) -> list[Finding | Skipped | None]:
     centre = f"cost_centre/{payroll.cost_centre}/{payroll.currency}"
     known = {payroll.months.first + place: value for place, value in enumerate(payroll.months.values) if value is not None}
     newest = max((month for month in known if month < month_number(now.date())), default=0)
     reason = _flaw(payroll, known, newest, now)
     if reason is not None:
-        return Skipped(reason, centre)
-    judgement = seasonal.judge(payroll.months, newest)
+        return [Skipped(reason, centre)]
+    before = _judged(payroll, known, newest - 1, now) if newest - 1 in known else None
+    return [_judged(payroll, known, newest, now), None if isinstance(before, Skipped) else before]
+
+
+def _judged(payroll: CostCentrePayroll, known: Mapping[int, float], month: int, now: datetime) -> Finding | Skipped | None:
+    centre = f"cost_centre/{payroll.cost_centre}/{payroll.currency}"
+    if known[month] < 0:
+        return Skipped(SkipReason.NEGATIVE_TOTAL, centre)
+    judgement = seasonal.judge(payroll.months, month)
     if judgement is None:
-        before = [month for month in known if newest - seasonal.WINDOW <= month < newest]
+        before = [each for each in known if month - seasonal.WINDOW <= each < month]
         return Skipped(SkipReason.TOO_FEW_MONTHS if len(before) < seasonal.FEWEST_MONTHS else SkipReason.NO_PAYROLL, centre)
     if not judgement.is_unusual:
         return None
@@ -82,14 +83,12 @@ def _judged(payroll: CostCentrePayroll, now: datetime) -> Finding | Skipped | No
 
 
 def _flaw(payroll: CostCentrePayroll, known: Mapping[int, float], newest: int, now: datetime) -> SkipReason | None:
-    """What keeps the newest month from being judged."""
+    """What keeps any month from being judged."""
     if not is_currency(payroll.currency):
         return SkipReason.NO_CURRENCY
     if not is_amount(*known.values()):
         return SkipReason.INVALID_FIGURES
-    if newest < month_number(now.date()) - NEWEST:
-        return SkipReason.NO_RECENT_MONTH
-    return SkipReason.NEGATIVE_TOTAL if known[newest] < 0 else None
+    return SkipReason.NO_RECENT_MONTH if newest < month_number(now.date()) - NEWEST else None
 
 
 def _finding(payroll: CostCentrePayroll, judgement: Judgement, now: datetime) -> Finding:
@@ -98,7 +97,7 @@ def _finding(payroll: CostCentrePayroll, judgement: Judgement, now: datetime) ->
     month_over = outcome.start_of_month(month_number(now.date()) + 1)
     return Finding(
         insight_type=InsightType.PAYROLL_COST_SPIKE,
-        subject=subject(payroll.cost_centre, payroll.currency, judgement.month),
+        subject=f"cost_centre/{payroll.cost_centre}/{payroll.currency}/{wording.iso_month(judgement.month)}",
         severity=judgement.score,
         title=f"Payroll of {centre} in {when} is {wording.percent(share)} above what was expected",
         description=_description(payroll, judgement),
