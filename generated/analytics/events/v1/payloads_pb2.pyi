@@ -401,7 +401,7 @@ class ModelFailed(_message.Message):
     version: _builtins.str
     """Semantic version, unique per type."""
     reason: _builtins.str
-    """Why, in a sentence; may be empty."""
+    """Why, in words without figures; `failure_reason` of ListModels has them, for admins and owners."""
     def __init__(
         self,
         *,
