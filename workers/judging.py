@@ -13,7 +13,7 @@ from server.db.engines import DbRole
 from server.errors import AnalyticsError, Kind, Reason
 from server.ml.training import TrainingDataInsufficient
 from server.registry import store as registry
-from server.registry.model import Evidence, ModelState
+from server.registry.model import Evidence, Failure, ModelState
 
 if TYPE_CHECKING:
     from server.app import App
@@ -46,11 +46,11 @@ async def settle(app: App, course: Course, model_id: ModelId) -> Model:
             evidence = await asyncio.to_thread(_compare, course, candidate, active, rival)
         except TrainingDataInsufficient as error:
             async with app.db.platform(DbRole.TRAINER) as tx:
-                await registry.fail(tx, model_id, f"cannot be judged: {error}")
+                await registry.fail(tx, model_id, Failure.CANNOT_BE_JUDGED, f"cannot be judged: {error}")
                 return await _known(tx, model_id)
         async with app.db.platform(DbRole.TRAINER) as tx:
             await registry.lock(tx, model.type)
-            if await _end(tx, model, evidence, course.objection(model.metrics) or worse(evidence)):
+            if await _end(tx, model, evidence, course.objection(model.metrics)):
                 return await _known(tx, model_id)
     raise AnalyticsError(Kind.ABORTED, Reason.CONCURRENT_UPDATE, "other versions were activated meanwhile, again and again; train anew")
 
@@ -79,14 +79,14 @@ def _compare(course: Course, candidate: Artifact, active: Model | None, rival: A
     )
 
 
-async def _end(tx: Tx, model: Model, evidence: Evidence, reason: str) -> bool:
+async def _end(tx: Tx, model: Model, evidence: Evidence, objection: str) -> bool:
     """Activate or fail the version; False when another version is active by now than the one it was compared with."""
     current = await registry.active(tx, model.type)
     if ("" if current is None else str(current.model_id)) != evidence.active_id:
         return False
     await registry.prove(tx, model.model_id, evidence)
-    if reason:
-        await registry.fail(tx, model.model_id, reason)
+    if reason := objection or worse(evidence):
+        await registry.fail(tx, model.model_id, Failure.NOT_GOOD_ENOUGH if objection else Failure.WORSE, reason)
         return True
     return await registry.swap_active(tx, model.type, model.model_id, None if current is None else current.model_id)
 

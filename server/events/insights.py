@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InsightEvent:
-    """What every event of an insight says; never its text or its data points, which whoever may see them reads by its id."""
+    """What every event of an insight says; never its text or its data points, which whoever may see them reads by its id.
+
+    Nor a hash of what it is about: who knows or guesses the key of a contract could tell it in an event that outlives its erasure.
+    """
 
     type: ClassVar[str]
     insight_id: InsightId
     category: str
     insight_type: str
-    fingerprint: bytes
     revision: int
 
     @property
@@ -38,7 +40,6 @@ class InsightEvent:
             "insight_id": str(self.insight_id),
             "category": self.category,
             "insight_type": self.insight_type,
-            "fingerprint": self.fingerprint.hex(),
             "revision": self.revision,
         }
 

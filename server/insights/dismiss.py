@@ -30,7 +30,7 @@ async def dismiss_insight(tx: Tx, origin: Origin, insight_id: InsightId) -> AsIt
     if new is not None:
         details = {"category": new.category, "insight_type": new.insight_type}
         await audit.record(tx, origin, Act("insight.dismissed", "insight", str(insight_id), details))
-        event = InsightDismissed(new.insight_id, new.category, new.insight_type, new.fingerprint, new.revision)
+        event = InsightDismissed(new.insight_id, new.category, new.insight_type, new.revision)
         await events.append(tx, origin.org, event, Cause(origin.request_id, ""))
     return await read_again(tx, origin, insight_id)
 

@@ -65,5 +65,5 @@ async def forget_types(tx: Tx, org: OrgId, types: Collection[InsightType], cause
 
 
 async def _tell(tx: Tx, org: OrgId, changed: Sequence[Named], cause: Cause) -> None:
-    told = [InsightUpdated(one.insight_id, one.category, one.insight_type, one.fingerprint, one.revision) for one in changed if one.active]
+    told = [InsightUpdated(one.insight_id, one.category, one.insight_type, one.revision) for one in changed if one.active]
     await events.append_all(tx, [Told(org, event, cause) for event in told])

@@ -91,4 +91,4 @@ async def record(  # noqa: PLR0913 - one organization's findings, and where they
 
 def _event(change: Change) -> InsightEvent:
     insight, finding = change.insight, change.insight.finding
-    return _TOLD[change.outcome](insight.insight_id, finding.category, finding.insight_type, finding.fingerprint, insight.revision)
+    return _TOLD[change.outcome](insight.insight_id, finding.category, finding.insight_type, insight.revision)

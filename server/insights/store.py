@@ -106,7 +106,7 @@ _WITHDRAW = text(
     UPDATE insights SET expires_at = :now, updated_at = :now, listed = false, revision = revision + 1
     WHERE org_id = :org AND listed AND insight_type = ANY (CAST(:types AS text[])) AND expires_at > :now
           AND fingerprint <> ALL (CAST(:kept AS bytea[]))
-    RETURNING insight_id, category, insight_type, fingerprint, revision
+    RETURNING insight_id, category, insight_type, revision
     """
 ).bindparams(bindparam("now", type_=_MOMENT))
 _DISMISS = text(
@@ -114,7 +114,7 @@ _DISMISS = text(
     UPDATE insights SET dismissed_at = analytics_now(), dismissed_by = :actor, severity_dismissed = severity, listed = false,
         revision = revision + 1
     WHERE org_id = :org AND insight_id = :insight AND dismissed_at IS NULL AND expires_at > (SELECT analytics_now())
-    RETURNING insight_id, category, insight_type, fingerprint, revision
+    RETURNING insight_id, category, insight_type, revision
     """
 )
 _AS_IT_IS = text(
@@ -161,7 +161,6 @@ class Named:
     insight_id: InsightId
     category: str
     insight_type: str
-    fingerprint: bytes
     revision: int
     active: bool = True
 
@@ -292,4 +291,4 @@ def _standing(row: Record) -> Standing:
 
 
 def _named(row: Record) -> Named:
-    return Named(InsightId(row.insight_id), row.category, row.insight_type, bytes(row.fingerprint), row.revision)
+    return Named(InsightId(row.insight_id), row.category, row.insight_type, row.revision)

@@ -32,6 +32,6 @@ async def withdraw(  # noqa: PLR0913 - what a run looked for, and where it is wr
         # What was added in this turn was found.
         return 0
     gone = await store.withdraw(tx, org, sorted(types), list(kept_fingerprints), turn.now)
-    told = [InsightUpdated(one.insight_id, one.category, one.insight_type, one.fingerprint, one.revision) for one in gone]
+    told = [InsightUpdated(one.insight_id, one.category, one.insight_type, one.revision) for one in gone]
     await events.append_all(tx, [Told(org, event, cause) for event in told])
     return len(gone)

@@ -34,6 +34,14 @@ class ModelState(StrEnum):
     FAILED = "FAILED"
 
 
+class Failure(StrEnum):
+    """Why a version failed, as everybody is told."""
+
+    CANNOT_BE_JUDGED = "cannot be judged"
+    NOT_GOOD_ENOUGH = "no better than a plain guess, or not as sure as it says"
+    WORSE = "worse than the active version"
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """Semantic version of a model."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from server.db import ReadTx, Tx
     from server.db.transaction import Record
     from server.events.models import ModelEvent
-    from server.registry.model import Candidate, Json
+    from server.registry.model import Candidate, Failure, Json
 
 _models = shared_models.c
 _LOCK = text("SELECT pg_advisory_xact_lock(3, hashtext(:model_type))")
@@ -148,8 +148,8 @@ async def swap_active(tx: Tx, model_type: ModelType, model_id: ModelId, instead_
     return True
 
 
-async def fail(tx: Tx, model_id: ModelId, reason: str) -> None:
-    """Mark a TRAINING version as FAILED, and tell of it."""
+async def fail(tx: Tx, model_id: ModelId, failure: Failure, reason: str) -> None:
+    """Mark a TRAINING version as FAILED, and tell of it: `reason` has figures and stays here, for viewers of all tenants get the event."""
     failed = await tx.first(
         update(shared_models)
         .where(_models.model_id == model_id, _models.state == ModelState.TRAINING)
@@ -157,7 +157,7 @@ async def fail(tx: Tx, model_id: ModelId, reason: str) -> None:
         .returning(_models.type, _models.version)
     )
     if failed is not None:
-        await _tell(tx, ModelFailed(model_id, failed.type, failed.version, reason))
+        await _tell(tx, ModelFailed(model_id, failed.type, failed.version, failure.value))
 
 
 async def _tell(tx: Tx, event: ModelEvent) -> None:

@@ -48,7 +48,7 @@ def an(kind: type) -> Event:
     if issubclass(kind, PredictionEvent):
         return kind(JobId(ID), 2, "contract_risk", "1.2.0")
     if issubclass(kind, InsightEvent):
-        return kind(InsightId(ID), "finance", "payroll_cost_spike", b"\xab" * 32, 4)
+        return kind(InsightId(ID), "finance", "payroll_cost_spike", 4)
     if issubclass(kind, ModelEvent):
         return kind(ModelId(ID), "contract_risk", "1.2.0", "why", "now")
     assert kind is BenchmarkUpdated
@@ -103,7 +103,7 @@ def test_an_event_fills_its_payload_completely_and_with_nothing_else(name: str) 
     event = an(event_classes()[name])
     envelope = envelope_pb2.Envelope()
     payload = getattr(envelope, TYPES[name].field)
-    assert set(event.payload()) == {field.name for field in payload.DESCRIPTOR.fields}
+    assert set(event.payload()) == {field.name for field in payload.DESCRIPTOR.fields if not field.GetOptions().deprecated}
     _fill(payload, event.payload())
     assert {field.name for field, _ in payload.ListFields()} == set(event.payload())
     assert "/" in event.subject
@@ -125,8 +125,8 @@ def test_the_same_change_has_the_same_id_and_another_change_or_organization_anot
         event_id(other, event),
         event_id(one, PredictionRequested(JobId(ID), 2, "t", "1.0.0")),
         event_id(one, PredictionRequested(JobId(uuid4()), 1, "t", "1.0.0")),
-        event_id(one, InsightCreated(InsightId(ID), "hr", "t", b"", 1)),
-        event_id(one, InsightCreated(InsightId(ID), "hr", "t", b"", 2)),
+        event_id(one, InsightCreated(InsightId(ID), "hr", "t", 1)),
+        event_id(one, InsightCreated(InsightId(ID), "hr", "t", 2)),
         shared_event_id(ModelActivated(ModelId(ID), "t", "1.0.0", occasion="first")),
         shared_event_id(ModelActivated(ModelId(ID), "t", "1.0.0", occasion="second")),
         shared_event_id(ModelDeprecated(ModelId(ID), "t", "1.0.0", occasion="first")),

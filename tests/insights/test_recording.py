@@ -58,13 +58,24 @@ async def test_what_is_found_first_is_created_and_told(cluster: Cluster, shared:
     async with superuser(cluster, shared) as connection:
         payloads = await connection.fetch("SELECT subject, payload, correlation_id FROM outbox WHERE org_id = $1", org)
         rows = await connection.fetch("SELECT insight_id, data_points, confidence, listed FROM insights WHERE org_id = $1", org)
-    told = {json.loads(row["payload"])["fingerprint"]: row for row in payloads}
-    assert told.keys() == {each.fingerprint.hex() for each in found}
+    assert {json.loads(row["payload"])["insight_id"] for row in payloads} == {insight.id for insight in insights}
     content = json.loads(payloads[0]["payload"])
-    assert content.keys() == {"insight_id", "category", "insight_type", "fingerprint", "revision"}
+    assert content.keys() == {"insight_id", "category", "insight_type", "revision"}
     assert (payloads[0]["subject"], payloads[0]["correlation_id"]) == (f"insight/{content['insight_id']}", "run-1")
     assert {str(row["insight_id"]) for row in rows} == {insight.id for insight in insights}
     assert all(json.loads(row["data_points"]) == dict(found[0].data_points) and row["listed"] for row in rows)
+
+
+async def test_no_event_of_an_insight_holds_a_hash_of_what_it_is_about(cluster: Cluster, shared: Service, org: str) -> None:
+    for severity in (1.0, 2.0):
+        await recorded(shared.app.db, org, [finding(severity=severity)])
+    (insight,) = await listed(shared, org)
+    await shared.analytics.DismissInsight(pb.DismissInsightRequest(insight_id=insight.id), metadata=live.bearer(org))
+    await recorded(shared.app.db, org, [finding(severity=9.0)])
+    async with superuser(cluster, shared) as connection:
+        told = await connection.fetch("SELECT type, payload FROM outbox WHERE org_id = $1", org)
+    assert {row["type"] for row in told} == {"insight.created", "insight.updated", "insight.dismissed", "insight.reopened"}
+    assert not [row for row in told if finding().fingerprint.hex() in row["payload"]]
 
 
 async def test_the_same_again_changes_nothing_but_how_long_it_stays(cluster: Cluster, shared: Service, org: str) -> None:

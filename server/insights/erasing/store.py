@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # What events tell of a change; only of what a list showed.
 _NAMED = """
-    RETURNING insight_id, category, insight_type, fingerprint, revision, listed AND expires_at > (SELECT analytics_now()) AS active
+    RETURNING insight_id, category, insight_type, revision, listed AND expires_at > (SELECT analytics_now()) AS active
 """
 _GONE = _NAMED.replace("revision,", "revision + 1 AS revision,")
 _LISTING = text(
@@ -101,4 +101,4 @@ async def forget_types(tx: Tx, org: OrgId, types: Collection[InsightType]) -> Se
 
 
 def _named(row: Record) -> Named:
-    return Named(InsightId(row.insight_id), row.category, row.insight_type, bytes(row.fingerprint), row.revision, row.active)
+    return Named(InsightId(row.insight_id), row.category, row.insight_type, row.revision, row.active)

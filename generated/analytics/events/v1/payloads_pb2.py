@@ -27,7 +27,7 @@ from analytics.v1 import models_pb2 as analytics_dot_v1_dot_models__pb2
 from analytics.v1 import predictions_pb2 as analytics_dot_v1_dot_predictions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"analytics/events/v1/payloads.proto\x12\x13\x61nalytics.events.v1\x1a\'analytics/events/v1/event_options.proto\x1a\x19\x61nalytics/v1/models.proto\x1a\x1e\x61nalytics/v1/predictions.proto\"\x9b\x01\n\x13PredictionRequested\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12+\n\nmodel_type\x18\x03 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x15\n\rmodel_version\x18\x04 \x01(\t:\x1c\xaa\x91&\x14prediction.requested\xb0\x91&\x01\"\x9b\x01\n\x13PredictionCompleted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12+\n\nmodel_type\x18\x03 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x15\n\rmodel_version\x18\x04 \x01(\t:\x1c\xaa\x91&\x14prediction.completed\xb0\x91&\x01\"\x95\x01\n\x10PredictionFailed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12+\n\nmodel_type\x18\x03 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x15\n\rmodel_version\x18\x04 \x01(\t:\x19\xaa\x91&\x11prediction.failed\xb0\x91&\x01\"\x9b\x01\n\x13PredictionCancelled\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12+\n\nmodel_type\x18\x03 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x15\n\rmodel_version\x18\x04 \x01(\t:\x1c\xaa\x91&\x14prediction.cancelled\xb0\x91&\x01\"\x8c\x01\n\x0eInsightCreated\x12\x12\n\ninsight_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x14\n\x0cinsight_type\x18\x03 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03:\x17\xaa\x91&\x0finsight.created\xb0\x91&\x01\"\x8c\x01\n\x0eInsightUpdated\x12\x12\n\ninsight_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x14\n\x0cinsight_type\x18\x03 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03:\x17\xaa\x91&\x0finsight.updated\xb0\x91&\x01\"\x8e\x01\n\x0fInsightReopened\x12\x12\n\ninsight_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x14\n\x0cinsight_type\x18\x03 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03:\x18\xaa\x91&\x10insight.reopened\xb0\x91&\x01\"\x90\x01\n\x10InsightDismissed\x12\x12\n\ninsight_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x14\n\x0cinsight_type\x18\x03 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03:\x19\xaa\x91&\x11insight.dismissed\xb0\x91&\x01\"\x89\x01\n\x0eModelActivated\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12+\n\nmodel_type\x18\x02 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t:\x17\xaa\x91&\x0fmodel.activated\xb0\x91&\x01\"\x8b\x01\n\x0fModelDeprecated\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12+\n\nmodel_type\x18\x02 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t:\x18\xaa\x91&\x10model.deprecated\xb0\x91&\x01\"\x83\x01\n\x0bModelFailed\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12+\n\nmodel_type\x18\x02 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t:\x14\xaa\x91&\x0cmodel.failed\xb0\x91&\x01\"o\n\x10\x42\x65nchmarkUpdated\x12\x0f\n\x07release\x18\x01 \x01(\x03\x12\x17\n\x0f\x63\x65lls_published\x18\x02 \x01(\x05\x12\x16\n\x0e\x63\x65lls_withheld\x18\x03 \x01(\x05:\x19\xaa\x91&\x11\x62\x65nchmark.updated\xb0\x91&\x01\"k\n\x15\x41iPredictionRequested\x12\x31\n\nprediction\x18\x01 \x01(\x0b\x32\x1d.analytics.v1.PredictionInput:\x1f\xaa\x91&\x17\x61i/prediction.requested\xb0\x91&\x02\x42g\n\x17\x63om.analytics.events.v1B\rPayloadsProtoP\x01Z%analytics/events/v1;analyticseventsv1\xaa\x02\x13\x41nalytics.Events.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"analytics/events/v1/payloads.proto\x12\x13\x61nalytics.events.v1\x1a\'analytics/events/v1/event_options.proto\x1a\x19\x61nalytics/v1/models.proto\x1a\x1e\x61nalytics/v1/predictions.proto\"\x9b\x01\n\x13PredictionRequested\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12+\n\nmodel_type\x18\x03 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x15\n\rmodel_version\x18\x04 \x01(\t:\x1c\xaa\x91&\x14prediction.requested\xb0\x91&\x01\"\x9b\x01\n\x13PredictionCompleted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12+\n\nmodel_type\x18\x03 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x15\n\rmodel_version\x18\x04 \x01(\t:\x1c\xaa\x91&\x14prediction.completed\xb0\x91&\x01\"\x95\x01\n\x10PredictionFailed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12+\n\nmodel_type\x18\x03 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x15\n\rmodel_version\x18\x04 \x01(\t:\x19\xaa\x91&\x11prediction.failed\xb0\x91&\x01\"\x9b\x01\n\x13PredictionCancelled\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12+\n\nmodel_type\x18\x03 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x15\n\rmodel_version\x18\x04 \x01(\t:\x1c\xaa\x91&\x14prediction.cancelled\xb0\x91&\x01\"\x90\x01\n\x0eInsightCreated\x12\x12\n\ninsight_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x14\n\x0cinsight_type\x18\x03 \x01(\t\x12\x17\n\x0b\x66ingerprint\x18\x04 \x01(\tB\x02\x18\x01\x12\x10\n\x08revision\x18\x05 \x01(\x03:\x17\xaa\x91&\x0finsight.created\xb0\x91&\x01\"\x90\x01\n\x0eInsightUpdated\x12\x12\n\ninsight_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x14\n\x0cinsight_type\x18\x03 \x01(\t\x12\x17\n\x0b\x66ingerprint\x18\x04 \x01(\tB\x02\x18\x01\x12\x10\n\x08revision\x18\x05 \x01(\x03:\x17\xaa\x91&\x0finsight.updated\xb0\x91&\x01\"\x92\x01\n\x0fInsightReopened\x12\x12\n\ninsight_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x14\n\x0cinsight_type\x18\x03 \x01(\t\x12\x17\n\x0b\x66ingerprint\x18\x04 \x01(\tB\x02\x18\x01\x12\x10\n\x08revision\x18\x05 \x01(\x03:\x18\xaa\x91&\x10insight.reopened\xb0\x91&\x01\"\x94\x01\n\x10InsightDismissed\x12\x12\n\ninsight_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x14\n\x0cinsight_type\x18\x03 \x01(\t\x12\x17\n\x0b\x66ingerprint\x18\x04 \x01(\tB\x02\x18\x01\x12\x10\n\x08revision\x18\x05 \x01(\x03:\x19\xaa\x91&\x11insight.dismissed\xb0\x91&\x01\"\x89\x01\n\x0eModelActivated\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12+\n\nmodel_type\x18\x02 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t:\x17\xaa\x91&\x0fmodel.activated\xb0\x91&\x01\"\x8b\x01\n\x0fModelDeprecated\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12+\n\nmodel_type\x18\x02 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t:\x18\xaa\x91&\x10model.deprecated\xb0\x91&\x01\"\x83\x01\n\x0bModelFailed\x12\x10\n\x08model_id\x18\x01 \x01(\t\x12+\n\nmodel_type\x18\x02 \x01(\x0e\x32\x17.analytics.v1.ModelType\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t:\x14\xaa\x91&\x0cmodel.failed\xb0\x91&\x01\"o\n\x10\x42\x65nchmarkUpdated\x12\x0f\n\x07release\x18\x01 \x01(\x03\x12\x17\n\x0f\x63\x65lls_published\x18\x02 \x01(\x05\x12\x16\n\x0e\x63\x65lls_withheld\x18\x03 \x01(\x05:\x19\xaa\x91&\x11\x62\x65nchmark.updated\xb0\x91&\x01\"k\n\x15\x41iPredictionRequested\x12\x31\n\nprediction\x18\x01 \x01(\x0b\x32\x1d.analytics.v1.PredictionInput:\x1f\xaa\x91&\x17\x61i/prediction.requested\xb0\x91&\x02\x42g\n\x17\x63om.analytics.events.v1B\rPayloadsProtoP\x01Z%analytics/events/v1;analyticseventsv1\xaa\x02\x13\x41nalytics.Events.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,12 +43,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTIONFAILED']._serialized_options = b'\252\221&\021prediction.failed\260\221&\001'
   _globals['_PREDICTIONCANCELLED']._loaded_options = None
   _globals['_PREDICTIONCANCELLED']._serialized_options = b'\252\221&\024prediction.cancelled\260\221&\001'
+  _globals['_INSIGHTCREATED'].fields_by_name['fingerprint']._loaded_options = None
+  _globals['_INSIGHTCREATED'].fields_by_name['fingerprint']._serialized_options = b'\030\001'
   _globals['_INSIGHTCREATED']._loaded_options = None
   _globals['_INSIGHTCREATED']._serialized_options = b'\252\221&\017insight.created\260\221&\001'
+  _globals['_INSIGHTUPDATED'].fields_by_name['fingerprint']._loaded_options = None
+  _globals['_INSIGHTUPDATED'].fields_by_name['fingerprint']._serialized_options = b'\030\001'
   _globals['_INSIGHTUPDATED']._loaded_options = None
   _globals['_INSIGHTUPDATED']._serialized_options = b'\252\221&\017insight.updated\260\221&\001'
+  _globals['_INSIGHTREOPENED'].fields_by_name['fingerprint']._loaded_options = None
+  _globals['_INSIGHTREOPENED'].fields_by_name['fingerprint']._serialized_options = b'\030\001'
   _globals['_INSIGHTREOPENED']._loaded_options = None
   _globals['_INSIGHTREOPENED']._serialized_options = b'\252\221&\020insight.reopened\260\221&\001'
+  _globals['_INSIGHTDISMISSED'].fields_by_name['fingerprint']._loaded_options = None
+  _globals['_INSIGHTDISMISSED'].fields_by_name['fingerprint']._serialized_options = b'\030\001'
   _globals['_INSIGHTDISMISSED']._loaded_options = None
   _globals['_INSIGHTDISMISSED']._serialized_options = b'\252\221&\021insight.dismissed\260\221&\001'
   _globals['_MODELACTIVATED']._loaded_options = None
@@ -70,21 +78,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTIONCANCELLED']._serialized_start=628
   _globals['_PREDICTIONCANCELLED']._serialized_end=783
   _globals['_INSIGHTCREATED']._serialized_start=786
-  _globals['_INSIGHTCREATED']._serialized_end=926
-  _globals['_INSIGHTUPDATED']._serialized_start=929
-  _globals['_INSIGHTUPDATED']._serialized_end=1069
-  _globals['_INSIGHTREOPENED']._serialized_start=1072
-  _globals['_INSIGHTREOPENED']._serialized_end=1214
-  _globals['_INSIGHTDISMISSED']._serialized_start=1217
-  _globals['_INSIGHTDISMISSED']._serialized_end=1361
-  _globals['_MODELACTIVATED']._serialized_start=1364
-  _globals['_MODELACTIVATED']._serialized_end=1501
-  _globals['_MODELDEPRECATED']._serialized_start=1504
-  _globals['_MODELDEPRECATED']._serialized_end=1643
-  _globals['_MODELFAILED']._serialized_start=1646
-  _globals['_MODELFAILED']._serialized_end=1777
-  _globals['_BENCHMARKUPDATED']._serialized_start=1779
-  _globals['_BENCHMARKUPDATED']._serialized_end=1890
-  _globals['_AIPREDICTIONREQUESTED']._serialized_start=1892
-  _globals['_AIPREDICTIONREQUESTED']._serialized_end=1999
+  _globals['_INSIGHTCREATED']._serialized_end=930
+  _globals['_INSIGHTUPDATED']._serialized_start=933
+  _globals['_INSIGHTUPDATED']._serialized_end=1077
+  _globals['_INSIGHTREOPENED']._serialized_start=1080
+  _globals['_INSIGHTREOPENED']._serialized_end=1226
+  _globals['_INSIGHTDISMISSED']._serialized_start=1229
+  _globals['_INSIGHTDISMISSED']._serialized_end=1377
+  _globals['_MODELACTIVATED']._serialized_start=1380
+  _globals['_MODELACTIVATED']._serialized_end=1517
+  _globals['_MODELDEPRECATED']._serialized_start=1520
+  _globals['_MODELDEPRECATED']._serialized_end=1659
+  _globals['_MODELFAILED']._serialized_start=1662
+  _globals['_MODELFAILED']._serialized_end=1793
+  _globals['_BENCHMARKUPDATED']._serialized_start=1795
+  _globals['_BENCHMARKUPDATED']._serialized_end=1906
+  _globals['_AIPREDICTIONREQUESTED']._serialized_start=1908
+  _globals['_AIPREDICTIONREQUESTED']._serialized_end=2015
 # @@protoc_insertion_point(module_scope)

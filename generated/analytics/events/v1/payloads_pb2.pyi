@@ -16,6 +16,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -179,8 +184,20 @@ class InsightCreated(_message.Message):
     """Whom it concerns: `hr`, `finance`, `legal` or `operations`."""
     insight_type: _builtins.str
     """What was found, for example `payroll_cost_spike`."""
-    fingerprint: _builtins.str
-    """What a later run finds the same insight by: 64 hexadecimal digits."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def fingerprint(self) -> _builtins.str:
+        """Empty: not set any more, for a hash of what the insight is about could be guessed after that was erased. `insight_id` stays
+        the same from run to run.
+        """
+
+    @fingerprint.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def fingerprint(self, value: _builtins.str) -> None:
+        """Empty: not set any more, for a hash of what the insight is about could be guessed after that was erased. `insight_id` stays
+        the same from run to run.
+        """
+
     revision: _builtins.int
     """Revision of the insight that this tells of; grows with every change."""
     def __init__(
@@ -219,8 +236,20 @@ class InsightUpdated(_message.Message):
     """Whom it concerns: `hr`, `finance`, `legal` or `operations`."""
     insight_type: _builtins.str
     """What was found, for example `payroll_cost_spike`."""
-    fingerprint: _builtins.str
-    """What a later run finds the same insight by: 64 hexadecimal digits."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def fingerprint(self) -> _builtins.str:
+        """Empty: not set any more, for a hash of what the insight is about could be guessed after that was erased. `insight_id` stays
+        the same from run to run.
+        """
+
+    @fingerprint.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def fingerprint(self, value: _builtins.str) -> None:
+        """Empty: not set any more, for a hash of what the insight is about could be guessed after that was erased. `insight_id` stays
+        the same from run to run.
+        """
+
     revision: _builtins.int
     """Revision of the insight that this tells of; grows with every change."""
     def __init__(
@@ -257,8 +286,20 @@ class InsightReopened(_message.Message):
     """Whom it concerns: `hr`, `finance`, `legal` or `operations`."""
     insight_type: _builtins.str
     """What was found, for example `payroll_cost_spike`."""
-    fingerprint: _builtins.str
-    """What a later run finds the same insight by: 64 hexadecimal digits."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def fingerprint(self) -> _builtins.str:
+        """Empty: not set any more, for a hash of what the insight is about could be guessed after that was erased. `insight_id` stays
+        the same from run to run.
+        """
+
+    @fingerprint.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def fingerprint(self, value: _builtins.str) -> None:
+        """Empty: not set any more, for a hash of what the insight is about could be guessed after that was erased. `insight_id` stays
+        the same from run to run.
+        """
+
     revision: _builtins.int
     """Revision of the insight that this tells of; grows with every change."""
     def __init__(
@@ -295,8 +336,20 @@ class InsightDismissed(_message.Message):
     """Whom it concerns: `hr`, `finance`, `legal` or `operations`."""
     insight_type: _builtins.str
     """What was found, for example `payroll_cost_spike`."""
-    fingerprint: _builtins.str
-    """What a later run finds the same insight by: 64 hexadecimal digits."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def fingerprint(self) -> _builtins.str:
+        """Empty: not set any more, for a hash of what the insight is about could be guessed after that was erased. `insight_id` stays
+        the same from run to run.
+        """
+
+    @fingerprint.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def fingerprint(self, value: _builtins.str) -> None:
+        """Empty: not set any more, for a hash of what the insight is about could be guessed after that was erased. `insight_id` stays
+        the same from run to run.
+        """
+
     revision: _builtins.int
     """Revision of the insight that this tells of; grows with every change."""
     def __init__(
@@ -401,7 +454,7 @@ class ModelFailed(_message.Message):
     version: _builtins.str
     """Semantic version, unique per type."""
     reason: _builtins.str
-    """Why, in a sentence; may be empty."""
+    """Why, in words without figures; `failure_reason` of ListModels has them, for admins and owners."""
     def __init__(
         self,
         *,
