@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,15 @@ def test_an_organization_without_employees_has_no_figures() -> None:
     nobody = workforce()
     assert (list(staff.present(nobody)), staff.headcounts(nobody, TODAY), staff.newest_day(nobody)) == ([], [], None)
     assert staff.mean_headcount([]) is None
+
+
+def test_the_mean_pay_is_told_of_five_known_pays_and_of_no_fewer() -> None:
+    seen = day(2026, 10, 31)
+    people = workforce(*[(seen, seen, None)] * 6)
+    for known, mean in ((5, 3_000.0), (4, None)):
+        pays = [1_000.0 * place for place in range(1, known + 1)] + [None] * (6 - known)
+        paid = replace(people, attributes={**people.attributes, "monthly_income": pays})
+        assert staff.mean_pay(paid, staff.present(paid)) == mean
 
 
 def test_the_month_of_the_run_is_not_over_and_left_out() -> None:

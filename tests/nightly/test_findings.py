@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,6 +125,16 @@ async def test_of_many_flagged_at_most_fifty_are_named_and_five_explained(modell
     assert points["explainedEmployeeCount"] == 5
     assert points["drivers"]
     assert not any(key in insight.title + insight.description for key in named)
+
+
+async def test_what_a_leaver_costs_is_told_of_the_pay_of_all_and_not_of_the_flagged(modelled: Nights, org: str) -> None:
+    people = staff(40)
+    await modelled.load(org, people, pay({OCTOBER: 1_000.0}))
+    await modelled.run()
+    points = MessageToDict((await modelled.only(org)).data_points)
+    pays = {person.employee_key: person.attributes.monthly_income for person in people}
+    of_all, of_flagged = (6 * fmean(each) for each in (pays.values(), [pays[key] for key in points["employees"]]))
+    assert points["replacementCostPerLeaver"] == float(f"{of_all:.1e}") != float(f"{of_flagged:.1e}")
 
 
 async def test_pseudonyms_stand_in_one_data_point_of_one_type_and_are_the_organizations_own(night: Night) -> None:

@@ -58,7 +58,7 @@ class TurnoverFigures:
         rate: trailing turnover; None when too little is known.
         model: what made the probabilities.
         facts_as_of: newest date of the facts.
-        monthly_pay: mean monthly pay of the flagged employees; None when unknown.
+        monthly_pay: mean monthly pay of all employees, flagged or not, 5 or more of them; None when unknown.
         currency: of the pay; empty when unknown.
 
     """
