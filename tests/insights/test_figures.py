@@ -107,6 +107,7 @@ def test_the_month_of_the_run_is_not_over_and_left_out() -> None:
     rows = [PayrollMonth("Sales", "EUR", month(2026, number), 100.0 * number, 3) for number in (8, 10, 11)]
     (found,) = money.payrolls(rows, TODAY)
     assert (found.months.first, found.months.values) == (month(2026, 8), (800.0, None, 1000.0))
+    assert found.people == {month(2026, 8): 3, month(2026, 10): 3}
     assert found.facts_as_of == date(2026, 10, 31)
 
 

@@ -17,7 +17,7 @@ from google.protobuf.json_format import MessageToDict
 from server.ctl.demo_facts import requests
 from server.ctl.demo_organizations import ORGANIZATIONS
 from server.insights.model import CATEGORY_OF, InsightType
-from tests.nightly.nights import NIGHT, OCTOBER, TODAY, contract, months, pay, staff
+from tests.nightly.nights import FIVE, NIGHT, OCTOBER, TODAY, contract, months, pay, staff
 from tests.support import made_facts
 from tests.support.asking import new_org
 
@@ -39,7 +39,7 @@ DEMO = replace(ORGANIZATIONS[0], org_id="demo-nightly", employees=100)
 LARGE = 450
 TINY: Mapping[str, Sequence[Sequence[Message]]] = {
     "one-employee": [staff(1)],
-    "four-employees": [staff(4), pay(months(0.0), employee="e-1")],
+    "four-employees": [staff(4), pay(months(0.0), FIVE[:4])],
     "one-exit": [[made_facts.exit_of(1)]],
     "one-month": [pay({OCTOBER: 900_000.0})],
     "three-months": [pay({OCTOBER - 2: 1.0, OCTOBER - 1: 1.0, OCTOBER: 900_000.0})],
@@ -47,7 +47,7 @@ TINY: Mapping[str, Sequence[Sequence[Message]]] = {
     "one-review": [[made_facts.review(1)]],
     "open-end": [[contract("c-1", None)]],
     "ended-contract": [[contract("c-1", TODAY - timedelta(days=400))]],
-    "currencies": [pay({OCTOBER - back: 10.0 for back in range(24)}), pay({OCTOBER: 9e6}, currency="USD", employee="e-2")],
+    "currencies": [pay({OCTOBER - back: 10.0 for back in range(24)}), pay({OCTOBER: 9e6}, ["e-6"], "USD")],
 }
 
 
@@ -162,7 +162,7 @@ async def test_the_run_counts_what_it_did(night: Night) -> None:
     assert counts["insights_created"] >= len(night.demo) + 1
     assert (counts["insights_updated"], counts["insights_withdrawn"]) == (0, 0)
     assert counts["benchmark_values"] >= 6
-    assert counts["not_judged_too_few_employees"] == 2
+    assert counts["not_judged_too_few_employees"] == 4
     assert "not_judged_no_active_model" not in counts
     assert (dealt.total, dealt.done + dealt.skipped, dealt.failed) == (len(TINY) + 2, len(TINY) + 2, 0)
 
