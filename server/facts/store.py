@@ -145,6 +145,13 @@ async def contracts_with(tx: ReadTx, org: OrgId, counterparty_key: str) -> Seque
     return [row.contract_key for row in await tx.all(select(contracts.contract_key).where(mine))]
 
 
+async def cost_centres_of(tx: ReadTx, org: OrgId, employee_key: str) -> Sequence[str]:
+    """Return the cost centres that ever paid an employee."""
+    payroll = STORAGES[FactSet.PAYROLL_ENTRIES].table.c
+    mine = (payroll.org_id == org) & (payroll.employee_key == employee_key)
+    return [row.cost_centre for row in await tx.all(select(payroll.cost_centre).where(mine).distinct())]
+
+
 async def erase(tx: Tx, org: OrgId, fact_set: FactSet, erasure: Erasure) -> int:
     """Erase the rows of a subject, or with none all of them; returns the number of rows."""
     table = STORAGES[fact_set].table

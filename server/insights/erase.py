@@ -10,7 +10,7 @@ from server.facts import store as facts
 from server.facts.load import erase_facts
 from server.facts.model import FactSet, Subject
 from server.insights import store
-from server.insights.forget import BUDGETS, CONTRACTS, forget_about, forget_employee, forget_types
+from server.insights.forget import BUDGETS, CONTRACTS, SPIKES, forget_about, forget_employee, forget_types
 from server.insights.model import InsightType
 
 if TYPE_CHECKING:
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from server.audit.model import Origin
     from server.db import Tx
     from server.facts.model import Erasure
-    from server.insights.model import Redact
 
 INSIGHTS_OF: Mapping[FactSet, Collection[InsightType]] = {
     FactSet.EMPLOYEES: (InsightType.HIGH_TURNOVER_RISK,),
     FactSet.EMPLOYEE_EXITS: (InsightType.HIGH_TURNOVER_RISK,),
-    FactSet.PAYROLL_ENTRIES: (InsightType.PAYROLL_COST_SPIKE, InsightType.HIGH_TURNOVER_RISK),
+    FactSet.PAYROLL_ENTRIES: (*SPIKES.types, InsightType.HIGH_TURNOVER_RISK),
     FactSet.CONTRACTS: CONTRACTS.types,
     FactSet.SPEND_ENTRIES: BUDGETS.types,
     FactSet.PERFORMANCE_REVIEWS: (InsightType.PERFORMANCE_DECLINE,),
@@ -42,12 +41,12 @@ METRICS_OF: Mapping[FactSet, Collection[str]] = {
 """What is contributed to benchmarks from each fact set; headcounts are counted without those who left."""
 
 
-async def erase(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasure, redact: Redact) -> int:
+async def erase(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasure) -> int:
     """Erase a subject or everything as `erase_facts` does, with what insights and benchmarks hold of it; returns the rows of facts.
 
-    A fact set that is erased takes its insights and the values it contributed along. A subject is taken out of insights; values
-    that are sums over many are computed anew by the next run. A run that read the facts before does not write what it made of
-    them (`Turn.erasures`).
+    A fact set that is erased takes its insights and the values it contributed along. Insights in which a subject has a part are
+    deleted, and the next run finds them without it; values that are sums over many are computed anew by the next run. A run that
+    read the facts before does not write what it made of them (`Turn.erasures`).
 
     Raises:
         AnalyticsError: as `erase_facts`.
@@ -55,12 +54,14 @@ async def erase(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasu
     """
     org, cause = origin.org, Cause(origin.request_id, "")
     await store.take_turn(tx, org)
-    # Asked before they are gone: insights know contracts, not who is on the other side.
+    # Asked before they are gone: insights know contracts and cost centres, not who is on the other side or was paid.
     contracts = await facts.contracts_with(tx, org, erasure.key) if erasure.subject is Subject.COUNTERPARTY else [erasure.key]
+    centres = await facts.cost_centres_of(tx, org, erasure.key) if erasure.subject is Subject.EMPLOYEE else []
     deleted = await erase_facts(tx, origin, fact_set, erasure)
     match erasure.subject:
         case Subject.EMPLOYEE:
-            await forget_employee(tx, org, erasure.key, redact, cause)
+            await forget_employee(tx, org, erasure.key, cause)
+            await forget_about(tx, org, SPIKES, centres, cause)
         case Subject.CONTRACT | Subject.COUNTERPARTY:
             await forget_about(tx, org, CONTRACTS, contracts, cause)
         case Subject.UNIT:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from server.db import Tx
     from server.events.model import Cause
     from server.identity import OrgId
-    from server.insights.model import Redact
     from server.insights.store import Named
 
 
@@ -30,6 +29,7 @@ class About:
 
 
 CONTRACTS = About((InsightType.CONTRACT_EXPIRING, InsightType.CONTRACT_AT_RISK), "contractKey")
+SPIKES = About((InsightType.PAYROLL_COST_SPIKE,), "costCentre")
 BUDGETS = About((InsightType.BUDGET_OVERRUN,), "budgetName")
 
 
@@ -42,16 +42,9 @@ async def forget(tx: Tx, org: OrgId, key: str | None) -> int:
     return len(await store.forget(tx, org, key))
 
 
-async def forget_employee(tx: Tx, org: OrgId, key: str, redact: Redact, cause: Cause) -> None:
-    """Take the key of an employee out of every insight that lists it among others, and delete those that speak of nobody else.
-
-    An insight that stays keeps its id, who has viewed it and that it was dismissed. Whoever follows the events of active
-    insights is told, so that no copy is kept.
-    """
-    before = await store.listing(tx, org, key)
-    after = {each.insight_id: redact(each.message, key, each.revision + 1, each.now) for each in before}
-    taken_out = await store.take_out(tx, org, key, after) if after else []
-    await _tell(tx, org, [*taken_out, *await store.forget(tx, org, key)], cause)
+async def forget_employee(tx: Tx, org: OrgId, key: str, cause: Cause) -> None:
+    """Delete insights that name an employee, also among others: their figures are of him too."""
+    await _tell(tx, org, await store.forget(tx, org, key), cause)
 
 
 async def forget_about(tx: Tx, org: OrgId, about: About, keys: Sequence[str], cause: Cause) -> None:

@@ -201,10 +201,6 @@ Encode: TypeAlias = Callable[[Insight], bytes]
 """Makes the message of an insight, without what differs from caller to caller; the edges have the contract's form of it."""
 
 
-Redact: TypeAlias = Callable[[bytes, str, int, "datetime"], bytes]
-"""Makes the message of an insight anew without the key of an employee, with its revision and when it was changed."""
-
-
 def fingerprint(insight_type: InsightType, subject: str) -> bytes:
     """Return the 32 bytes that stand for a subject of a type."""
     return hashlib.sha256(f"{insight_type}\x00{subject}".encode()).digest()

@@ -16,7 +16,6 @@ from server.rpc.fact_batches import BATCHES, checked
 from server.rpc.once import once
 from server.rpc.origins import origin
 from server.wire.facts import erasure, fact_set, fact_set_value
-from server.wire.insights import without_employee
 from server.wire.times import timestamp
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class FactRpcs:
         """Erase a subject or everything, with what was made of it."""
 
         async def act(tx: Tx) -> pb.DeleteFactsResponse:
-            deleted = await erase(tx, origin(call), fact_set(request.fact_set), erasure(request), without_employee)
+            deleted = await erase(tx, origin(call), fact_set(request.fact_set), erasure(request))
             return pb.DeleteFactsResponse(deleted=deleted)
 
         return await once(self._app, call, request, pb.DeleteFactsResponse, act)

@@ -14,7 +14,6 @@ from server.wire.times import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from server.insights.model import Insight, Provenance
     from server.insights.store import AsItIs
@@ -68,18 +67,6 @@ def encode(insight: Insight) -> bytes:
     # Its stub knows fewer kinds of values than it takes.
     message.data_points.update(dict(finding.data_points))  # type: ignore[arg-type]
     return message.SerializeToString(deterministic=True)
-
-
-def without_employee(message: bytes, key: str, revision: int, updated_at: datetime) -> bytes:
-    """Return the message of an insight without the key of an employee among its data points."""
-    insight = pb.Insight.FromString(message)
-    listed = insight.data_points.fields["employees"].list_value
-    kept = [value.string_value for value in listed.values if value.string_value != key]
-    listed.Clear()
-    listed.extend(kept)
-    insight.revision = revision
-    insight.update_time.FromDatetime(updated_at)
-    return insight.SerializeToString(deterministic=True)
 
 
 def page_bytes(insights: Iterable[tuple[bytes, bool]], token: str) -> bytes:

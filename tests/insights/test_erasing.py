@@ -10,7 +10,6 @@ import grpc
 import pytest
 from analytics.v1 import fact_service_pb2 as facts
 from analytics.v1 import insights_pb2 as pb
-from google.protobuf.json_format import MessageToDict
 
 from server.benchmarks import store as benchmarks
 from server.benchmarks.catalogue import METRICS
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from server.audit.model import Origin
     from server.db import Tx
     from server.facts.model import Erasure
-    from server.insights.model import Finding, Redact
+    from server.insights.model import Finding
     from tests.support.databases import Cluster
     from tests.support.live import Service
 
@@ -88,37 +87,34 @@ async def viewed(service: Service, org: str) -> None:
     await service.analytics.MarkInsightsViewed(request, metadata=live.bearer(org))
 
 
-async def test_an_erased_employee_is_taken_out_of_the_insight_that_lists_him_and_nobody_else_is(
+async def test_an_erased_employee_takes_the_insight_that_lists_him_and_the_spikes_of_his_cost_centres_along_and_nobody_elses(
     cluster: Cluster, shared: Service, org: str
 ) -> None:
-    await load(shared, live.bearer(org), made_facts.made("employees", 3))
+    spikes = [about(InsightType.PAYROLL_COST_SPIKE, f"cost_centre/{name}", costCentre=name) for name in ("4711", "4712")]
+    await load_batches(shared, live.bearer(org), made_facts.made("employees", 3), made_facts.made("payroll_entries", 3))
     for each in (org, f"{org}-b"):
-        await recorded(shared.app.db, each, ALL)
-    await viewed(shared, org)
+        await recorded(shared.app.db, each, [*ALL, *spikes])
     before = {each.id: each for each in await listed(shared, org)}
-    assert await erase(shared, org, facts.DeleteFactsRequest(employee_key="e-1")) == 1
-    after = {each.id: each for each in await listed(shared, org)}
-    assert after.keys() == before.keys()
-    (changed,) = [each for each in after.values() if each != before[each.id]]
-    assert MessageToDict(changed.data_points) == {**dict(FLAGGED.data_points), "employees": ["e-2", "e-12"]}
-    assert (changed.revision, changed.viewed_by_me, changed.title) == (before[changed.id].revision + 1, True, FLAGGED.title)
-    assert changed.update_time.ToDatetime() >= before[changed.id].update_time.ToDatetime()
-    left = await stored(cluster, shared, org)
-    assert (b'"e-1"' in left, b"\x1a\x03e-1" in left, b"e-12" in left) == (False, False, True)
-    (neighbour,) = [each for each in await listed(shared, f"{org}-b") if each.insight_type == InsightType.HIGH_TURNOVER_RISK]
-    assert "e-1" in list(neighbour.data_points["employees"])  # type: ignore[arg-type]  # a list
+    neighbour = await listed(shared, f"{org}-b")
+    assert await erase(shared, org, facts.DeleteFactsRequest(employee_key="e-1")) == 2
+    left = {each.id: each for each in await listed(shared, org)}
+    assert left.items() <= before.items()
+    gone = [each for each in before.values() if each.id not in left]
+    assert {each.title for each in gone} == {FLAGGED.title, "cost_centre/4711"}
+    at_rest = await stored(cluster, shared, org)
+    assert (b'"e-1"' in at_rest, b"\x1a\x03e-1" in at_rest, b"4711" in at_rest, b"4712" in at_rest) == (False, False, False, True)
+    assert await listed(shared, f"{org}-b") == neighbour
     async with superuser(cluster, shared) as connection:
-        assert [tuple(row) for row in await connection.fetch(EVENTS, org)] == [(changed.id, changed.revision)]
+        told = {tuple(row) for row in await connection.fetch(EVENTS, org)}
+    assert told == {(each.id, each.revision + 1) for each in gone}
 
 
-async def test_a_dismissed_insight_loses_the_employee_and_stays_dismissed(cluster: Cluster, shared: Service, org: str) -> None:
+async def test_a_dismissed_insight_that_lists_an_erased_employee_is_deleted_too(cluster: Cluster, shared: Service, org: str) -> None:
     await recorded(shared.app.db, org, [FLAGGED])
     (shown,) = await listed(shared, org)
     await shared.analytics.DismissInsight(pb.DismissInsightRequest(insight_id=shown.id), metadata=live.bearer(org))
     await erase(shared, org, facts.DeleteFactsRequest(employee_key="e-1"))
-    assert b'"e-1"' not in await stored(cluster, shared, org)
-    await recorded(shared.app.db, org, [FLAGGED])
-    assert await listed(shared, org) == []
+    assert "insights" not in await rows_of(cluster, shared, org)
 
 
 async def test_a_dismissal_that_is_repeated_with_its_request_id_shows_nobody_who_was_erased_since_and_no_copy_is_at_rest(
@@ -131,25 +127,12 @@ async def test_a_dismissal_that_is_repeated_with_its_request_id_shows_nobody_who
         await shared.analytics.DismissInsight(each, metadata=live.bearer(org))
     await erase(shared, org, facts.DeleteFactsRequest(employee_key="e-12"))
     await erase(shared, org, facts.DeleteFactsRequest(contract_key="c-2"))
-    again = {each.insight_id: each for each in requests}
-    (flagged,) = [each for each in shown if each.insight_type == InsightType.HIGH_TURNOVER_RISK]
-    answer = await shared.analytics.DismissInsight(again.pop(flagged.id), metadata=live.bearer(org))
-    assert list(answer.insight.data_points["employees"]) == ["e-1", "e-2"]  # type: ignore[arg-type]  # a list
-    assert answer.insight.HasField("dismiss_time")
-    (of_contract,) = again.values()
-    assert (await refusal(shared.analytics.DismissInsight(of_contract, metadata=live.bearer(org)))).reason == "INSIGHT_NOT_FOUND"
+    for each in requests:
+        assert (await refusal(shared.analytics.DismissInsight(each, metadata=live.bearer(org)))).reason == "INSIGHT_NOT_FOUND"
     async with superuser(cluster, shared) as connection:
         kept = await connection.fetch("SELECT response FROM idempotency_keys WHERE org_id = $1", org)
     assert (len(kept), b"".join(row["response"] for row in kept)) == (2, b"")
     assert b"e-12" not in await stored(cluster, shared, org)
-
-
-async def test_an_insight_that_lists_nobody_else_is_deleted(cluster: Cluster, shared: Service, org: str) -> None:
-    alone = finding("organization", insight_type=InsightType.HIGH_TURNOVER_RISK, data_points={"employees": ["e-1"]})
-    await recorded(shared.app.db, org, [alone, SPIKE])
-    await erase(shared, org, facts.DeleteFactsRequest(employee_key="e-1"))
-    assert [each.title for each in await listed(shared, org)] == [SPIKE.title]
-    assert (await rows_of(cluster, shared, org))["insights"] == 1
 
 
 @pytest.mark.parametrize(
@@ -238,7 +221,7 @@ async def test_an_erasure_that_does_not_commit_leaves_facts_and_insights_as_they
 async def test_control_an_erasure_of_facts_alone_leaves_the_employee_in_the_insight(
     cluster: Cluster, shared: Service, org: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def facts_alone(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasure, _redact: Redact) -> int:
+    async def facts_alone(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasure) -> int:
         return await erase_facts(tx, origin, fact_set, erasure)
 
     monkeypatch.setattr("server.rpc.facts.erase", facts_alone)

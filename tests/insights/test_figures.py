@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
@@ -101,10 +102,20 @@ def test_an_organization_without_employees_has_no_figures() -> None:
     assert staff.mean_headcount([]) is None
 
 
+def test_the_mean_pay_is_told_of_five_known_pays_and_of_no_fewer() -> None:
+    seen = day(2026, 10, 31)
+    people = workforce(*[(seen, seen, None)] * 6)
+    for known, mean in ((5, 3_000.0), (4, None)):
+        pays = [1_000.0 * place for place in range(1, known + 1)] + [None] * (6 - known)
+        paid = replace(people, attributes={**people.attributes, "monthly_income": pays})
+        assert staff.mean_pay(paid, staff.present(paid)) == mean
+
+
 def test_the_month_of_the_run_is_not_over_and_left_out() -> None:
     rows = [PayrollMonth("Sales", "EUR", month(2026, number), 100.0 * number, 3) for number in (8, 10, 11)]
     (found,) = money.payrolls(rows, TODAY)
     assert (found.months.first, found.months.values) == (month(2026, 8), (800.0, None, 1000.0))
+    assert found.people == {month(2026, 8): 3, month(2026, 10): 3}
     assert found.facts_as_of == date(2026, 10, 31)
 
 

@@ -41,7 +41,8 @@ TURNOVER = TurnoverFigures(
     monthly_pay=5_400.0,
     currency="EUR",
 )
-PAYROLL = CostCentrePayroll("Sales", "EUR", MonthlySeries(MARCH - len(WAGES), (*WAGES, 495_000.0, 90_000.0)), AS_OF)
+PEOPLE = dict.fromkeys(range(MARCH - 60, MARCH + 2), 5)
+PAYROLL = CostCentrePayroll("Sales", "EUR", MonthlySeries(MARCH - len(WAGES), (*WAGES, 495_000.0, 90_000.0)), AS_OF, PEOPLE)
 BUDGET = BudgetFigures(
     name="Marketing",
     currency="EUR",

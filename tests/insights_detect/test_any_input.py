@@ -27,7 +27,7 @@ from server.insights.detect.inputs import (
 )
 from server.stats.seasonal import MonthlySeries
 from server.stats.turnover import HeadcountMonth, turnover_rate
-from tests.insights_detect.figures import AS_OF, JANUARY, MARCH, NOW
+from tests.insights_detect.figures import AS_OF, JANUARY, MARCH, NOW, PEOPLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +67,7 @@ payrolls = st.builds(
     currencies,
     st.builds(MonthlySeries, st.integers(MARCH - 40, MARCH), st.lists(st.none() | amounts, max_size=45).map(tuple)),
     st.just(AS_OF),
+    st.just(PEOPLE) | st.dictionaries(st.integers(MARCH - 40, MARCH), st.integers(0, 9)),
 )
 forecasts = st.lists(amounts, min_size=9, max_size=9).map(
     lambda medians: tuple(
@@ -180,11 +181,11 @@ def test_a_month_that_is_three_times_as_high_as_ever_is_found_and_its_numbers_ar
     before: list[float], newest: float, cost_centre: str
 ) -> None:
     months = MonthlySeries(MARCH - len(before), (*before, newest))
-    (finding,) = check(lambda: payroll.detect([CostCentrePayroll(cost_centre, "EUR", months, AS_OF)], NOW)).findings
+    (finding,) = check(lambda: payroll.detect([CostCentrePayroll(cost_centre, "EUR", months, AS_OF, PEOPLE)], NOW)).findings
     assert wording.money(newest, "EUR") in finding.description
     assert f"{len(before)} months" in finding.description
     higher = MonthlySeries(MARCH - len(before), (*before, 1.5 * newest))
-    (worse,) = payroll.detect([CostCentrePayroll(cost_centre, "EUR", higher, AS_OF)], NOW).findings
+    (worse,) = payroll.detect([CostCentrePayroll(cost_centre, "EUR", higher, AS_OF, PEOPLE)], NOW).findings
     assert (worse.severity >= finding.severity, worse.confidence >= finding.confidence) == (True, True)
     assert worse.fingerprint == finding.fingerprint
 

@@ -9,7 +9,7 @@ import pytest
 
 from server.insights.detect import payroll
 from server.stats.seasonal import MonthlySeries
-from tests.insights_detect.figures import MARCH, NOW, PAYROLL, WAGES, with_newest
+from tests.insights_detect.figures import MARCH, NOW, PAYROLL, PEOPLE, WAGES, with_newest
 
 if TYPE_CHECKING:
     from server.insights.detect.inputs import CostCentrePayroll
@@ -79,12 +79,22 @@ def series(*values: float | None) -> MonthlySeries:
         (replace(PAYROLL, months=series(*[1000.0] * 12, -5.0)), "NEGATIVE_TOTAL"),
         (replace(PAYROLL, months=series(*[-1000.0] * 12, 500.0)), "NEGATIVE_TOTAL"),
         (with_newest(300_000.0), "PAYROLL_FELL"),
+        (replace(PAYROLL, people={**PEOPLE, MARCH: 4}), "TOO_FEW_EMPLOYEES"),
+        (replace(PAYROLL, people={month: people - (month < MARCH) for month, people in PEOPLE.items()}), "TOO_FEW_MONTHS"),
     ],
 )
 def test_what_cannot_be_judged_and_what_fell_is_counted_with_its_reason(figures: CostCentrePayroll, reason: str) -> None:
     detected = payroll.detect([figures, PAYROLL], NOW)
     assert detected.skips == {reason: 1}
     assert len(detected.findings) == 1
+
+
+def test_a_month_in_which_fewer_than_five_were_paid_has_no_part_in_any_figure() -> None:
+    few = replace(PAYROLL, people={**PEOPLE, MARCH - 3: 4})
+    values = list(few.months.values)
+    values[MARCH - 3 - few.months.first] = None
+    assert found(few) == found(replace(few, months=MonthlySeries(few.months.first, tuple(values))))
+    assert found(few) != found(PAYROLL)
 
 
 def test_the_confidence_rises_with_the_score_and_is_never_certain() -> None:

@@ -34,10 +34,10 @@ def test_high_turnover_risk() -> None:
     assert actions(found) == [
         (
             "medium: Hold a conversation about staying with the 3 flagged employees, those at highest risk first. "
-            "About 2 can be expected to leave otherwise. Each leaver kept saves about EUR 32,400 (half a year's pay)."
+            "About 2 can be expected to leave otherwise. Each leaver kept saves about EUR 32,000 (half a year's pay)."
         ),
         "medium: Look into overtime, the strongest common driver. 66.7% of what raises the risk in the cases looked at closely.",
-        "low: Plan cover and hand-over for the posts that would be hardest to fill. Replacing about 2 leavers would cost EUR 66,096.",
+        "low: Plan cover and hand-over for the posts that would be hardest to fill. Replacing about 2 leavers would cost about EUR 65,000.",
     ]
     assert (found.subject, found.expires_at) == ("organization", datetime(2026, 4, 10, 3, 0, tzinfo=UTC))
     assert (found.provenance.model_version, found.provenance.facts_as_of) == ("1.4.0", AS_OF)

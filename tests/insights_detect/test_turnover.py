@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -85,6 +86,14 @@ def test_without_pay_or_currency_no_cost_is_made_up() -> None:
         finding = found(figures)
         assert finding.data_points["replacementCostPerLeaver"] is None
         assert not any("saves" in action.estimated_impact or "cost" in action.estimated_impact for action in finding.actions)
+
+
+@pytest.mark.parametrize(("pay", "cost"), [(5_400.0, 32_000.0), (5_512.37, 33_000.0), (16_666.0, 100_000.0), (1.0, 6.0)])
+def test_costs_are_told_with_two_digits_wherever_they_are_shown(pay: float, cost: float) -> None:
+    finding = found(replace(TURNOVER, monthly_pay=pay))
+    assert finding.data_points["replacementCostPerLeaver"] == cost
+    shown = [figure for action in finding.actions for figure in re.findall(r"EUR ([\d,.]*\d)", action.estimated_impact)]
+    assert [len(figure.replace(",", "").removesuffix(".00").rstrip("0")) <= 2 for figure in shown] == [True, True]
 
 
 @pytest.mark.parametrize(

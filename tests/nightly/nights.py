@@ -124,18 +124,22 @@ async def nights(cluster: Cluster, folder: Path, *, models: bool, worker: bool =
             await clock.close()
 
 
-def pay(amounts: Mapping[int, float], centre: str = "4711", employee: str = "e-1", currency: str = "EUR") -> list[payroll_pb2.PayrollEntry]:
-    """Return the pay of one employee by month (year x 12 + month - 1)."""
+FIVE = ("e-1", "e-2", "e-3", "e-4", "e-5")
+
+
+def pay(amounts: Mapping[int, float], employees: Sequence[str] = FIVE, currency: str = "EUR") -> list[payroll_pb2.PayrollEntry]:
+    """Return what a cost centre pays by month (year x 12 + month - 1), the same to each employee."""
     return [
         payroll_pb2.PayrollEntry(
             employee_key=employee,
             period=Date(year=month // 12, month=month % 12 + 1),
-            cost_centre=centre,
+            cost_centre="4711",
             pay_type=payroll_pb2.PAY_TYPE_BASE,
-            gross_amount=f"{amount:.2f}",
+            gross_amount=f"{amount / len(employees):.2f}",
             currency_code=currency,
         )
         for month, amount in amounts.items()
+        for employee in employees
     ]
 
 

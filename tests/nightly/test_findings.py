@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from google.protobuf.json_format import MessageToDict
 from server.ctl.demo_facts import requests
 from server.ctl.demo_organizations import ORGANIZATIONS
 from server.insights.model import CATEGORY_OF, InsightType
-from tests.nightly.nights import NIGHT, OCTOBER, TODAY, contract, months, pay, staff
+from tests.nightly.nights import FIVE, NIGHT, OCTOBER, TODAY, contract, months, pay, staff
 from tests.support import made_facts
 from tests.support.asking import new_org
 
@@ -38,7 +39,7 @@ DEMO = replace(ORGANIZATIONS[0], org_id="demo-nightly", employees=100)
 LARGE = 450
 TINY: Mapping[str, Sequence[Sequence[Message]]] = {
     "one-employee": [staff(1)],
-    "four-employees": [staff(4), pay(months(0.0), employee="e-1")],
+    "four-employees": [staff(4), pay(months(0.0), FIVE[:4])],
     "one-exit": [[made_facts.exit_of(1)]],
     "one-month": [pay({OCTOBER: 900_000.0})],
     "three-months": [pay({OCTOBER - 2: 1.0, OCTOBER - 1: 1.0, OCTOBER: 900_000.0})],
@@ -46,7 +47,7 @@ TINY: Mapping[str, Sequence[Sequence[Message]]] = {
     "one-review": [[made_facts.review(1)]],
     "open-end": [[contract("c-1", None)]],
     "ended-contract": [[contract("c-1", TODAY - timedelta(days=400))]],
-    "currencies": [pay({OCTOBER - back: 10.0 for back in range(24)}), pay({OCTOBER: 9e6}, currency="USD", employee="e-2")],
+    "currencies": [pay({OCTOBER - back: 10.0 for back in range(24)}), pay({OCTOBER: 9e6}, ["e-6"], "USD")],
 }
 
 
@@ -126,6 +127,16 @@ async def test_of_many_flagged_at_most_fifty_are_named_and_five_explained(modell
     assert not any(key in insight.title + insight.description for key in named)
 
 
+async def test_what_a_leaver_costs_is_told_of_the_pay_of_all_and_not_of_the_flagged(modelled: Nights, org: str) -> None:
+    people = staff(40)
+    await modelled.load(org, people, pay({OCTOBER: 1_000.0}))
+    await modelled.run()
+    points = MessageToDict((await modelled.only(org)).data_points)
+    pays = {person.employee_key: person.attributes.monthly_income for person in people}
+    of_all, of_flagged = (6 * fmean(each) for each in (pays.values(), [pays[key] for key in points["employees"]]))
+    assert points["replacementCostPerLeaver"] == float(f"{of_all:.1e}") != float(f"{of_flagged:.1e}")
+
+
 async def test_pseudonyms_stand_in_one_data_point_of_one_type_and_are_the_organizations_own(night: Night) -> None:
     prefix = f"{DEMO.key_prefix}-"
     for insight in night.demo:
@@ -151,7 +162,7 @@ async def test_the_run_counts_what_it_did(night: Night) -> None:
     assert counts["insights_created"] >= len(night.demo) + 1
     assert (counts["insights_updated"], counts["insights_withdrawn"]) == (0, 0)
     assert counts["benchmark_values"] >= 6
-    assert counts["not_judged_too_few_employees"] == 2
+    assert counts["not_judged_too_few_employees"] == 4
     assert "not_judged_no_active_model" not in counts
     assert (dealt.total, dealt.done + dealt.skipped, dealt.failed) == (len(TINY) + 2, len(TINY) + 2, 0)
 

@@ -12,7 +12,7 @@ from analytics.v1 import insights_pb2 as pb
 from google.type.date_pb2 import Date
 
 from server.insights.model import InsightType
-from tests.nightly.nights import NIGHT, OCTOBER, TODAY, contract, months, pay, staff
+from tests.nightly.nights import FIVE, NIGHT, OCTOBER, TODAY, contract, months, pay, staff
 from tests.support import live, made_facts
 from tests.support.insights import finding, recorded
 from tests.support.leftovers import rows_of, superuser
@@ -124,6 +124,30 @@ async def test_control_a_spike_of_the_month_before_that_is_corrected_while_it_is
     async with plain.at(datetime(2025, 12, 2, 3, tzinfo=UTC)):
         await plain.run()
         assert await plain.insights(org) == []
+
+
+async def test_what_one_person_is_paid_is_told_to_nobody_and_counted(plain: Nights, org: str) -> None:
+    before = (await plain.run()).daily_metrics_result.counts["not_judged_too_few_employees"]
+    await plain.load(org, pay(months(300_000.0), FIVE[:1]))
+    counts = (await plain.run()).daily_metrics_result.counts
+    assert await plain.insights(org) == []
+    assert counts["not_judged_too_few_employees"] == before + 1
+
+
+async def test_who_is_erased_has_no_part_in_any_spike_that_is_stored_and_the_next_night_finds_it_without_him(
+    plain: Nights, org: str
+) -> None:
+    await plain.load(org, pay(months(300_000.0), [*FIVE, "e-6"]))
+    await plain.run()
+    before = await plain.only(org)
+    await plain.service.facts.DeleteFacts(facts.DeleteFactsRequest(employee_key="e-1"), metadata=live.bearer(org))
+    assert "insights" not in await rows_of(plain.cluster, plain.service, org)
+    await plain.run()
+    after = await plain.only(org)
+    assert (before.data_points["amount"], after.data_points["amount"]) == (300_000.0, 250_000.0)
+    await plain.service.facts.DeleteFacts(facts.DeleteFactsRequest(employee_key="e-2"), metadata=live.bearer(org))
+    await plain.run()
+    assert "insights" not in await rows_of(plain.cluster, plain.service, org)
 
 
 async def test_without_facts_an_organization_is_skipped_by_name_and_its_old_insights_are_withdrawn(plain: Nights, org: str) -> None:

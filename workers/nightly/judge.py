@@ -94,9 +94,9 @@ def _judge_staff(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, 
         return
     workforce = evidence.workforce
     places = staff.present(workforce)
-    leaving, flagged = places[:0], list[FlaggedEmployee]()
+    flagged = list[FlaggedEmployee]()
     if len(places) >= turnover.FEWEST_EMPLOYEES:
-        leaving, flagged = risks.flagged_employees(ready.model, workforce, places, FLAGGED_FROM)
+        flagged = risks.flagged_employees(ready.model, workforce, places, FLAGGED_FROM)
     figures = TurnoverFigures(
         headcount=len(places),
         threshold=FLAGGED_FROM,
@@ -104,7 +104,7 @@ def _judge_staff(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, 
         rate=rate,
         model=ready.used,
         facts_as_of=date.fromordinal(int(np.max(workforce.last_seen)) + EPOCH_ORDINAL),
-        monthly_pay=staff.mean_pay(workforce, leaving),
+        monthly_pay=staff.mean_pay(workforce, places),
         currency=main_currency([row.currency for row in evidence.payroll]),
     )
     night.take(turnover.detect(figures, now), InsightType.HIGH_TURNOVER_RISK)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Risk: TypeAlias = tuple[float, tuple[Reason, ...], ModelUsed]
 
 
-def flagged_employees(scorer: Scorer, workforce: Workforce, places: Places, threshold: float) -> tuple[Places, list[FlaggedEmployee]]:
-    """Return who of those at `places` is likelier than `threshold` to leave, the likeliest first, and their places; a few with reasons."""
+def flagged_employees(scorer: Scorer, workforce: Workforce, places: Places, threshold: float) -> list[FlaggedEmployee]:
+    """Return who of those at `places` is likelier than `threshold` to leave, the likeliest first; a few with reasons."""
     known = {name: workforce.attributes[name] for name in scorer.schema.names if name in workforce.attributes}
     columns = {name: (column if isinstance(column, Coded) else np.asarray(column))[places] for name, column in known.items()}
     scored = scorer.batch(columns)
@@ -33,8 +33,7 @@ def flagged_employees(scorer: Scorer, workforce: Workforce, places: Places, thre
     flagged = flagged[np.argsort(-scored.probabilities[flagged], kind="stable")]
     why = dict(enumerate(_reasons(scored, flagged[:MOST_EXPLAINED])))
     found = zip(places[flagged].tolist(), scored.probabilities[flagged].tolist(), strict=True)
-    employees = [FlaggedEmployee(workforce.keys[place], probability, why.get(rank, ())) for rank, (place, probability) in enumerate(found)]
-    return places[flagged], employees
+    return [FlaggedEmployee(workforce.keys[place], probability, why.get(rank, ())) for rank, (place, probability) in enumerate(found)]
 
 
 def contract_risks(ready: Ready[Scorer], contracts: Sequence[OpenContract]) -> Sequence[Risk]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
     from server.stats.seasonal import MonthlySeries
@@ -58,7 +59,7 @@ class TurnoverFigures:
         rate: trailing turnover; None when too little is known.
         model: what made the probabilities.
         facts_as_of: newest date of the facts.
-        monthly_pay: mean monthly pay of the flagged employees; None when unknown.
+        monthly_pay: mean monthly pay of all employees, flagged or not, 5 or more of them; None when unknown.
         currency: of the pay; empty when unknown.
 
     """
@@ -82,6 +83,7 @@ class CostCentrePayroll:
         currency: ISO 4217.
         months: cost per month; None where nothing was booked.
         facts_as_of: newest date of the facts.
+        people: how many were paid, by month; nobody in a month that it leaves out.
 
     """
 
@@ -89,6 +91,7 @@ class CostCentrePayroll:
     currency: str
     months: MonthlySeries
     facts_as_of: date
+    people: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)

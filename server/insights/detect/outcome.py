@@ -86,6 +86,11 @@ def is_amount(*figures: float) -> bool:
     return all(math.isfinite(figure) and abs(figure) <= LARGEST_AMOUNT for figure in figures)
 
 
+def roughly(amount: float) -> float:
+    """Return an amount as far as an estimate goes: two digits, the rest is 0."""
+    return float(f"{amount:.1e}")
+
+
 def is_probability(figure: float) -> bool:
     """Whether it lies in 0 to 1."""
     return 0 <= figure <= 1

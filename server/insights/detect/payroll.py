@@ -16,7 +16,7 @@ from server.insights.detect import outcome
 from server.insights.detect.outcome import Detected, Skipped, SkipReason, gathered, is_amount, is_currency, month_number
 from server.insights.model import Action, Finding, InsightType, Priority, Provenance
 from server.stats import seasonal
-from server.stats.seasonal import Explanation
+from server.stats.seasonal import Explanation, MonthlySeries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,6 +31,9 @@ GRACE = timedelta(days=7)
 
 NEWEST = 2
 """The newest month may be so old: payroll of the last one may not be booked yet when the run comes."""
+
+FEWEST_PEOPLE = 5
+"""What fewer were paid in a month is a figure about somebody: it is neither judged nor compared with."""
 
 CONFIDENCE_SLOPE = 2.3
 CONFIDENCE_AT_ZERO = -6.6
@@ -71,9 +74,13 @@ def _judged(payroll: CostCentrePayroll, known: Mapping[int, float], month: int, 
     centre = f"cost_centre/{payroll.cost_centre}/{payroll.currency}"
     if known[month] < 0:
         return Skipped(SkipReason.NEGATIVE_TOTAL, centre)
-    judgement = seasonal.judge(payroll.months, month)
+    if payroll.people.get(month, 0) < FEWEST_PEOPLE:
+        return Skipped(SkipReason.TOO_FEW_EMPLOYEES, centre)
+    of_enough = {each: value for each, value in known.items() if payroll.people.get(each, 0) >= FEWEST_PEOPLE}
+    first = payroll.months.first
+    judgement = seasonal.judge(MonthlySeries(first, tuple(of_enough.get(each) for each in range(first, month + 1))), month)
     if judgement is None:
-        before = [each for each in known if month - seasonal.WINDOW <= each < month]
+        before = [each for each in of_enough if month - seasonal.WINDOW <= each < month]
         return Skipped(SkipReason.TOO_FEW_MONTHS if len(before) < seasonal.FEWEST_MONTHS else SkipReason.NO_PAYROLL, centre)
     if not judgement.is_unusual:
         return None

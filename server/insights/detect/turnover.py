@@ -21,6 +21,7 @@ from server.insights.detect.outcome import (
     is_amount,
     is_currency,
     is_probability,
+    roughly,
 )
 from server.insights.model import Action, Finding, InsightType, Priority, Provenance
 
@@ -42,7 +43,8 @@ LIFETIME = timedelta(days=7)
 REPLACEMENT_MONTHS = 6
 """Monthly pays that replacing somebody costs: the lower end of one half to two yearly pays (Gallup, "This Fixable Problem
 Costs U.S. Businesses $1 Trillion", 2019). Studies of employers' own records find less, about a fifth (Boushey & Glynn, "There
-Are Significant Business Costs to Replacing Employees", 2012), so it is an order of magnitude and the texts say `about`."""
+Are Significant Business Costs to Replacing Employees", 2012), so it is an order of magnitude: two digits of it are
+told and the texts say `about`. It is taken of everybody's pay, for that of the flagged would tell what one of them earns."""
 
 _MANY = 0.1
 _ROUNDED_FROM = 10.0
@@ -89,7 +91,7 @@ def _finding(figures: TurnoverFigures, now: datetime) -> Finding:
             if rate is None or rate.low is None or rate.high is None
             else [round(rate.low, 4), round(rate.high, 4)],
             "turnoverMonthsKnown": 0 if rate is None else rate.months,
-            "replacementCostPerLeaver": None if cost is None else round(cost, 2),
+            "replacementCostPerLeaver": cost,
             "currency": figures.currency if cost is not None else "",
             "drivers": [driver.to_json() for driver in found],
             "explainedEmployeeCount": len(explained),
@@ -137,7 +139,7 @@ def _replacement_cost(figures: TurnoverFigures) -> float | None:
     pay = figures.monthly_pay
     if pay is None or not is_amount(pay) or pay < LEAST_AMOUNT or not is_currency(figures.currency):
         return None
-    return REPLACEMENT_MONTHS * pay
+    return roughly(REPLACEMENT_MONTHS * pay)
 
 
 def _actions(
@@ -159,7 +161,9 @@ def _actions(
         for driver in found[:1]
     ]
     total = (
-        "" if cost is None else f"Replacing about {_whole(leavers)} leavers would cost {wording.money(cost * leavers, figures.currency)}."
+        ""
+        if cost is None
+        else f"Replacing about {_whole(leavers)} leavers would cost about {wording.money(roughly(cost * leavers), figures.currency)}."
     )
     cover = Action("Plan cover and hand-over for the posts that would be hardest to fill.", Priority.LOW, total)
     return (talks, *about, cover)

@@ -1,4 +1,4 @@
-"""Erasing insights, or what they hold of somebody, together with the facts.
+"""Erasing insights together with the facts.
 
 What always holds: nothing here is left to a later run; an insight that stays is the one that it was.
 """

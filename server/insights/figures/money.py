@@ -56,11 +56,13 @@ class Budget:
 def payrolls(rows: Sequence[PayrollMonth], today: date) -> Sequence[CostCentrePayroll]:
     """Return the payroll of every cost centre and currency up to last month."""
     grouped: dict[tuple[str, str], dict[int, float]] = defaultdict(dict)
+    people: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
     for row in rows:
         if row.month < month_number(today):
             grouped[row.cost_centre, row.currency][row.month] = row.cost
+            people[row.cost_centre, row.currency][row.month] = row.people
     return [
-        CostCentrePayroll(centre, currency, _series(months), start_of_month(max(months) + 1) - _ONE_DAY)
+        CostCentrePayroll(centre, currency, _series(months), start_of_month(max(months) + 1) - _ONE_DAY, people[centre, currency])
         for (centre, currency), months in grouped.items()
     ]
 

@@ -26,6 +26,9 @@ VANISHED_DAYS = 92
 """Somebody whose latest state is older than the newest one by more is no longer here, though no exit was told: states come by the
 month, and two may be missed."""
 
+FEWEST_PAID = 5
+"""The mean pay of fewer is a figure about somebody."""
+
 _NEVER = np.iinfo(np.int64).max
 _NO_EXIT = np.iinfo(np.int64).min
 _DAYS_PER_YEAR = 365.25
@@ -84,10 +87,10 @@ def newest_day(workforce: Workforce) -> int | None:
 
 
 def mean_pay(workforce: Workforce, places: Places) -> float | None:
-    """Return the mean monthly pay of those at `places` whose pay is known; None when nobody's is."""
+    """Return the mean monthly pay of those at `places` whose pay is known; None when it is of fewer than `FEWEST_PAID`."""
     pay = np.asarray(workforce.attributes["monthly_income"], np.float64)[places]
     known = pay[~np.isnan(pay)]
-    return float(known.mean()) if known.size else None
+    return float(known.mean()) if known.size >= FEWEST_PAID else None
 
 
 def _began(workforce: Workforce) -> Days:
