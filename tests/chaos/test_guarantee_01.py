@@ -24,7 +24,7 @@ pytestmark = pytest.mark.xdist_group("chaos")
 
 JOBS = 2_000
 SERVICE_KILLS = 2
-DATABASE_KILLS = 5
+DATABASE_KILLS = 4
 IN_WORKER = sorted(name for name in failpoints.NAMES if name.startswith(("worker.", "dispatch.", "relay.")))
 # Those of the schedule are passed at night: `test_scheduled_workers.py`.
 IN_SERVER = sorted(name for name in failpoints.NAMES - set(IN_WORKER) if not name.startswith("schedule."))
