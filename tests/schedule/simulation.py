@@ -38,6 +38,7 @@ SKEWS = (-30.0, -11.0, 13.0, 30.0)
 HOLD = timedelta(seconds=60)
 ORGS = (OrgId("org-a"), OrgId("org-b"))
 CRASHES_PER_RUN = 2
+_UNTICKED = "SELECT job, created_at FROM job_runs r WHERE NOT EXISTS (SELECT FROM scheduled_runs s WHERE s.run_id = r.run_id)"
 _EFFECTS = "CREATE TABLE effects (tick timestamptz, job text, org text); GRANT SELECT, INSERT ON effects TO app"
 _EFFECT = text("INSERT INTO effects SELECT scheduled_for, job, :org FROM scheduled_runs WHERE run_id = :run").bindparams(
     bindparam("org", type_=Text), bindparam("run", type_=Uuid)
@@ -215,6 +216,8 @@ class Simulation:
                     verdict.missed.append(f"{schedule.job} of {tick}")
                 tick = following
             verdict.invented += [f"{job} of {at}" for job, at in counts if job == schedule.job and (job, at) not in ticks]
+        # Nobody runs anything by hand here: a run without a tick would do the work of one again.
+        verdict.invented += [f"a run of {row['job']} at {row['created_at']}" for row in await self.owner.fetch(_UNTICKED)]
         verdict.repeated = [f"{effect} {number} times" for effect, number in effects.items() if number != 1]
         verdict.lost = [f"{job} of {tick} for {org}" for job, tick in counts for org in ORGS if (job, tick, org) not in effects]
         return verdict

@@ -99,6 +99,22 @@ async def test_guarantee_06_control_by_another_calendar_ticks_are_invented(
     assert verdict.invented
 
 
+async def test_guarantee_06_control_where_a_taken_tick_is_not_refused_a_run_without_a_tick_is_left(
+    app: App, clock: VirtualClock, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = ledger.take
+
+    async def take_anyway(tx: Tx, tick: Tick, run_id: UUID) -> Taken | None:
+        try:
+            return await take(tx, tick, run_id)
+        except ledger.TickTaken:
+            return None
+
+    monkeypatch.setattr(ledger, "take", take_anyway)
+    verdict = await Simulation(app, clock, owner, random.Random(6)).run(40)
+    assert verdict.invented
+
+
 async def test_guarantee_06_control_a_run_that_ends_without_an_organization_has_lost_it(
     app: App, clock: VirtualClock, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
