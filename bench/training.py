@@ -118,9 +118,9 @@ async def _bare(app: App, kind: ModelType) -> float:
     assert isinstance(course, Classifying)
     card = Card.from_json(artifact.card)
     pooled = course.pooled
-    rest = np.nonzero(~np.array(pooled.held_out))[0]
+    rest = np.nonzero(~pooled.held_out)[0]
     matrix = card.encoder.transform(rows_of(table(card.schema, pooled.columns), rest))
-    data = xgboost.DMatrix(matrix, np.array(pooled.labels, dtype=np.int8)[rest], nthread=1)
+    data = xgboost.DMatrix(matrix, pooled.labels[rest], nthread=1)
     shape = next(shape for shape in boosting.LARGE_SHAPES if shape.name == card.settings["shape"])
     parameters = boosting.parameters(shape, SEED, 1)
     return _seconds(lambda: xgboost.train(parameters, data, int(card.settings["rounds"])))
@@ -136,7 +136,7 @@ def _seconds(work: Callable[[], object]) -> float:
 def _recorded() -> Iterator[list[tuple[dict[str, object], xgboost.DMatrix, int]]]:
     """Keep what `xgboost.train` was called with last, the final training of the forecasts, its rows as a plain matrix."""
     calls: list[tuple[dict[str, object], xgboost.DMatrix, int]] = []
-    asked: list[tuple[dict[str, object], int]] = []
+    asked: list[tuple[dict[str, object], Matrix, Values, int]] = []
     rows: list[tuple[Matrix, Values]] = []
     train, made = xgboost.train, xgboost.QuantileDMatrix
 
@@ -145,12 +145,13 @@ def _recorded() -> Iterator[list[tuple[dict[str, object], xgboost.DMatrix, int]]
         return made(matrix, target, **options)
 
     def recording(parameters: dict[str, object], data: xgboost.DMatrix, rounds: int, **options: Any) -> xgboost.Booster:  # noqa: ANN401
-        asked[:] = [(parameters, rounds)]
+        # Of now: what is trained next, of another type, goes another way and leaves rows of its own.
+        asked[:] = [(parameters, *rows[-1], rounds)]
         return train(parameters, data, rounds, **options)
 
     with patch.multiple(xgboost, train=recording, QuantileDMatrix=making):
         yield calls
-    (parameters, rounds), (matrix, target) = asked[-1], rows[-1]
+    parameters, matrix, target, rounds = asked[-1]
     calls.append((parameters, xgboost.DMatrix(matrix, target, nthread=1), rounds))
 
 

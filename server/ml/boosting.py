@@ -77,31 +77,31 @@ class Examples:
 
     Args:
         matrix: (n, columns), NaN for absent.
-        masked: the same rows with features taken away at random (`masking.mask`). Trees see them with a small weight, so
-            that they learn what to make of an input that leaves features out.
+        masked: some rows again with features taken away at random (`masking.mask`), (m, columns). Trees see them with a small
+            weight, so that they learn what to make of an input that leaves features out.
+        twins: which rows those are (m,).
         labels: (n,), 0 or 1.
 
     """
 
     matrix: Matrix
     masked: Matrix
+    twins: Rows
     labels: Labels
 
-    def data(self, rows: Rows, threads: int) -> xgboost.QuantileDMatrix:
-        """The given rows, as they are and masked, ready for training.
+    @classmethod
+    def of(cls, matrix: Matrix, labels: Labels, masking: Callable[[Matrix], Matrix]) -> Examples:
+        """Mask all of few rows; of very many every so-manieth stands for the others, for what absence means is learned from fewer."""
+        twins = np.arange(0, len(labels), -(-len(labels) // LARGE_ROWS))
+        return cls(matrix, masking(matrix[twins]), twins, labels)
 
-        Of very many rows only every so-manieth has a masked twin, which then stands for the others: what absence means is
-        learned from far fewer rows than what the values mean.
-        """
-        step = -(-len(rows) // LARGE_ROWS)
-        twins = rows[::step]
-        return xgboost.QuantileDMatrix(
-            np.concatenate([self.matrix[rows], self.masked[twins]]),
-            self.labels[np.concatenate([rows, twins])],
-            weight=np.repeat([1.0, MASKED_WEIGHT * step], [len(rows), len(twins)]),
-            max_bin=BINS,
-            nthread=threads,
-        )
+    def data(self, rows: Rows, threads: int) -> xgboost.QuantileDMatrix:
+        """The given rows, as they are and masked, ready for training."""
+        own = np.isin(self.twins, rows)
+        matrix = np.concatenate([self.matrix[rows], self.masked[own]])
+        labels = self.labels[np.concatenate([rows, self.twins[own]])]
+        weights = np.repeat([1.0, MASKED_WEIGHT * len(self.labels) / len(self.twins)], [len(rows), int(own.sum())])
+        return xgboost.QuantileDMatrix(matrix, labels, weight=weights, max_bin=BINS, nthread=threads)
 
 
 @dataclass(frozen=True, slots=True)

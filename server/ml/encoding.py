@@ -240,10 +240,11 @@ def _coded(column: Column | None, rows: int) -> Coded:
 
 def _fit(feature: FeatureSpec, column: npt.NDArray[np.float64] | Coded) -> FeatureEncoding:
     if isinstance(column, Coded):
-        counts = Counter(column.tolist())
+        counts: Counter[str | None] = Counter()
+        for text, count in zip(column.texts, np.bincount(column.places, minlength=len(column.texts)).tolist(), strict=True):
+            counts[text] += count
         return FeatureEncoding(feature, tuple(sorted(text for text, count in counts.items() if text is not None and count >= MINIMUM_ROWS)))
-    numbers = column.astype(np.float64)
-    present = numbers[~np.isnan(numbers)]
+    present = column[~np.isnan(column)]
     if not feature.is_numeric or not present.size:
         return FeatureEncoding(feature)
     low, high = np.quantile(present, [1 / 3, 2 / 3])

@@ -7,11 +7,12 @@ the same artifact and card.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from server.ml import boosting, calibration
 from server.ml.boosting import Examples
@@ -23,9 +24,11 @@ from server.ml.importance import of_trees
 from server.ml.masking import mask
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from server.ml.boosting import Classifier, Shape
     from server.ml.calibration import Calibration
-    from server.ml.features import FeatureValue
+    from server.ml.encoding import Columns
     from server.ml.schema import FeatureSchema
 
 INNER_FOLDS = 5
@@ -39,6 +42,7 @@ MINIMUM_PER_CLASS = 10
 """Enough for each inner part of each outer part to hold one."""
 
 Progress = Callable[[float, str], None]
+Flags: TypeAlias = npt.NDArray[np.bool_]
 
 
 class TrainingDataInsufficient(ValueError):
@@ -84,11 +88,11 @@ class _Fitted:
 
 def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
     schema: FeatureSchema,
-    columns: Mapping[str, Sequence[FeatureValue | None]],
-    labels: Sequence[bool],
+    columns: Columns,
+    labels: Sequence[bool] | Flags,
     *,
     seed: int,
-    held_out: Sequence[bool] = (),
+    held_out: Sequence[bool] | Flags = (),
     folds: int = 5,
     threads: int = 1,
     progress: Progress = lambda _share, _step: None,
@@ -100,7 +104,7 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
 
     Args:
         schema: the features.
-        columns: clean values by feature, all as long as `labels`; None for absent.
+        columns: clean values by feature, all as long as `labels`; None for absent, in an array of numbers NaN.
         labels: the outcome of each row.
         seed: of every random choice, 0 to 2**31 - 1.
         held_out: whether a row is held out, as long as `labels`; empty for none.
@@ -217,7 +221,7 @@ def _examples(schema: FeatureSchema, data: Table, labels: Labels, chance: _Chanc
         msg = f"no feature has a value that at least {MINIMUM_ROWS} rows share"
         raise TrainingDataInsufficient(msg)
     matrix = encoder.transform(data)
-    return encoder, Examples(matrix, mask(matrix, encoder, chance.seed), labels)
+    return encoder, Examples.of(matrix, labels, lambda rows: mask(rows, encoder, chance.seed))
 
 
 def _card(schema: FeatureSchema, fitted: _Fitted, seed: int) -> Card:
@@ -230,11 +234,12 @@ def _card(schema: FeatureSchema, fitted: _Fitted, seed: int) -> Card:
     return Card(schema, fitted.encoder, fitted.calibration, settings)
 
 
-def _truth(labels: Sequence[bool]) -> Labels:
-    if not set(labels) <= {0, 1}:
+def _truth(labels: Sequence[bool] | Flags) -> Labels:
+    found = np.asarray(labels)
+    if not np.all((found == 0) | (found == 1)):
         msg = "a label is true or false"
         raise ValueError(msg)
-    return np.array(labels, dtype=np.int8)
+    return found.astype(np.int8)
 
 
 def _require_both_classes(labels: Labels, folds: int) -> None:

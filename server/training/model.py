@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from server.ml.encoding import rows_of
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
     from typing import TypeAlias
 
-    from server.facts.model import AttributeValue
+    import numpy as np
+    import numpy.typing as npt
+
+    from server.ml.encoding import Table
+    from server.ml.evaluation import Rows
 
     T = TypeVar("T")
     # What was read, still row by row; the call computes, and belongs into a thread.
@@ -20,24 +26,24 @@ TRAIN = "train"
 """Name of the job that trains one type; its scope is the model type."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PooledRows:
-    """Labelled rows by column; all sequences have the same length, None is an absent value.
+    """Labelled rows by column, n in each.
 
     Args:
-        columns: features by name.
-        labels: what came of each row.
+        columns: features by name; an absent number is NaN, True is 1.
+        labels: what came of each row (n,).
         contributors: number of organizations the rows come from.
-        dates: from when each row is.
-        held_out: whether the row's subject is one that no version is trained on.
+        dates: from when each row is (n,), `datetime64[D]`.
+        held_out: whether the row's subject is one that no version is trained on (n,).
 
     """
 
-    columns: Mapping[str, Sequence[AttributeValue | None]]
-    labels: Sequence[bool]
+    columns: Table
+    labels: npt.NDArray[np.bool_]
     contributors: int
-    dates: Sequence[date]
-    held_out: Sequence[bool]
+    dates: npt.NDArray[np.datetime64]
+    held_out: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -46,7 +52,11 @@ class PooledRows:
     @property
     def cutoff(self) -> date | None:
         """Date of the newest row."""
-        return max(self.dates, default=None)
+        return self.dates.max().item() if len(self) else None
+
+    def at(self, rows: Rows) -> PooledRows:
+        """Return some of the rows, by their places."""
+        return PooledRows(rows_of(self.columns, rows), self.labels[rows], self.contributors, self.dates[rows], self.held_out[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """All SQL of training: it reads views, as role `trainer`.
 
-What was read is turned into columns by a call outside of the transaction: that takes seconds where there are very many rows.
+What was read is turned into columns by a call outside of the transaction: that takes a while where there are very many rows.
 """
 
 from __future__ import annotations
@@ -9,9 +9,19 @@ from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sqlalchemy import text
 
-from server.facts.model import ATTRIBUTES, CONTRACT_ATTRIBUTES, WORK_MEASURES
+from server.facts.model import (
+    ATTRIBUTES,
+    BOOLEAN_ATTRIBUTES,
+    CONTRACT_ATTRIBUTES,
+    CONTRACT_BOOLEANS,
+    CONTRACT_TEXTS,
+    TEXT_ATTRIBUTES,
+    WORK_MEASURES,
+)
+from server.facts.packing import Packing, number, truth
 from server.training.model import PooledRows, PooledSeries
 
 if TYPE_CHECKING:
@@ -21,7 +31,11 @@ if TYPE_CHECKING:
     from server.db.transaction import Record
     from server.training.model import Read
 
-_FIXED = ("contributor", "as_of", "held_out")
+_TEXTS = {*TEXT_ATTRIBUTES, *CONTRACT_TEXTS}
+_TRUTHS = {*BOOLEAN_ATTRIBUTES, *CONTRACT_BOOLEANS}
+_PART = 65_536
+"""Rows that come as one: so many are tens of megabytes, and a message of PostgreSQL has at most a thousand."""
+
 _REVIEW = (
     *("target", "previous_ratio", "earlier_reviews", "months_since_review"),
     *WORK_MEASURES,
@@ -51,19 +65,33 @@ async def pooled_spend_series(tx: ReadTx) -> Read[PooledSeries]:
 
 
 async def _pooled(tx: ReadTx, view: str, label: str, names: Sequence[str]) -> Read[PooledRows]:
-    # The order does not depend on where a row is stored, so that the same rows give the same folds and the same model.
-    statement = text(f"SELECT {', '.join((*_FIXED, label, *names))} FROM {view} ORDER BY place")  # noqa: S608 - own names
-    return partial(_rows, await tx.all(statement), names)
+    numbers = {name: (truth if name in _TRUTHS else number)(name) for name in names if name not in _TEXTS}
+    packing = Packing(
+        numbers={
+            "place": number("place"),
+            "contributor": number("contributor"),
+            "as_of": number("as_of - DATE '1970-01-01'"),
+            "held_out": truth("held_out"),
+            "label": truth(label),
+            **numbers,
+        },
+        texts={name: name for name in names if name in _TEXTS},
+    )
+    statement = text(f"SELECT {packing.columns} FROM {view} GROUP BY place / {_PART}")  # noqa: S608 - own names
+    return partial(_rows, packing, names, await tx.all(statement))
 
 
-def _rows(rows: Sequence[Record], names: Sequence[str]) -> PooledRows:
-    contributors, dates, held_out, labels, *columns = _columns(rows, len(_FIXED) + 1 + len(names))
+def _rows(packing: Packing, names: Sequence[str], parts: Sequence[Record]) -> PooledRows:
+    packed = packing.read(parts)
+    numbers = packed.numbers
+    # Parts come in any order; places do not depend on where a row is stored, so that the same rows give the same folds and model.
+    order = np.argsort(numbers["place"])
     return PooledRows(
-        columns=dict(zip(names, columns, strict=True)),
-        labels=labels,
-        contributors=len(set(contributors)),
-        dates=dates,
-        held_out=held_out,
+        columns={name: (packed.coded(name) if name in _TEXTS else numbers[name])[order] for name in names},
+        labels=numbers["label"][order] > 0,
+        contributors=len(np.unique(numbers["contributor"])),
+        dates=numbers["as_of"][order].astype("datetime64[D]"),
+        held_out=numbers["held_out"][order] > 0,
     )
 
 

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
 from server.ml.boosting import LARGE_ROWS, SMALL_SHAPES, ArtifactInvalid, Classifier, Examples, train, tune
 from server.ml.evaluation import log_loss, stratified_folds
 
+if TYPE_CHECKING:
+    from server.ml.encoding import Matrix
+
 ADDITIVE, INTERACTING = SMALL_SHAPES
+
+
+def as_they_are(matrix: Matrix) -> Matrix:
+    return matrix
 
 
 def examples(count: int, *, interaction: bool) -> Examples:
@@ -14,7 +23,7 @@ def examples(count: int, *, interaction: bool) -> Examples:
     matrix = generator.normal(size=(count, 4)).astype(np.float32)
     margins = 3 * np.sign(matrix[:, 0] * matrix[:, 1]) if interaction else 2 * matrix[:, 0] - matrix[:, 1]
     labels = (generator.random(count) < 1 / (1 + np.exp(-margins))).astype(np.int8)
-    return Examples(matrix, matrix, labels)
+    return Examples.of(matrix, labels, as_they_are)
 
 
 ROWS = examples(600, interaction=False)
@@ -34,7 +43,7 @@ def test_held_out_log_odds_are_those_of_models_trained_without_their_rows() -> N
     assert tuning.loss == log_loss(ROWS.labels[tuning.rows], tuning.margins)
     start = 0
     for rest, own in splits:
-        part = Examples(ROWS.matrix[rest], ROWS.masked[rest], ROWS.labels[rest])
+        part = Examples.of(ROWS.matrix[rest], ROWS.labels[rest], as_they_are)
         alone = train(part, tuning.shape, tuning.rounds, seed=0).margins(ROWS.matrix[own])
         np.testing.assert_allclose(tuning.margins[start : start + len(own)], alone, atol=1e-5)
         start += len(own)
@@ -47,7 +56,7 @@ def test_the_number_of_trees_is_where_held_out_loss_is_smallest() -> None:
     for rounds in (tuning.rounds // 2, tuning.rounds + 20):
         margins = np.empty(600)
         for rest, own in splits:
-            part = Examples(ROWS.matrix[rest], ROWS.masked[rest], ROWS.labels[rest])
+            part = Examples.of(ROWS.matrix[rest], ROWS.labels[rest], as_they_are)
             margins[own] = train(part, ADDITIVE, rounds, seed=0).margins(ROWS.matrix[own])
         assert log_loss(ROWS.labels, margins) > tuning.loss
 
@@ -82,7 +91,11 @@ def test_an_artifact_of_another_width_is_refused() -> None:
 def test_of_very_many_rows_masked_twins_stay_few_and_stand_for_all() -> None:
     count = 2 * LARGE_ROWS + 1
     matrix = np.zeros((count, 1), dtype=np.float32)
-    data = Examples(matrix, matrix, np.zeros(count, dtype=np.int8)).data(np.arange(count), 1)
+    rows = Examples.of(matrix, np.zeros(count, dtype=np.int8), as_they_are)
+    data = rows.data(np.arange(count), 1)
     assert data.num_row() < count + LARGE_ROWS
     weights = data.get_weight()
     assert weights[count:].sum() == pytest.approx(0.3 * count, rel=1e-3)
+    # A part has those of its own rows, and they stand for the others of the part.
+    part = rows.data(np.arange(count // 2), 1)
+    assert part.get_weight()[count // 2 :].sum() == pytest.approx(0.3 * (count // 2), rel=1e-3)

@@ -199,7 +199,7 @@ def test_a_column_that_no_tree_splits_on_gained_nothing() -> None:
     matrix = generator.normal(size=(300, 3)).astype(np.float32)
     labels = (matrix[:, 0] + generator.normal(size=300) > 0).astype(np.int8)
     matrix[:, 1] = 7
-    gains = train(Examples(matrix, matrix, labels), SMALL_SHAPES[0], 20, seed=0).gains()
+    gains = train(Examples.of(matrix, labels, lambda rows: rows), SMALL_SHAPES[0], 20, seed=0).gains()
     assert gains.shape == (3,)
     assert gains[1] == 0
     assert gains[0] > gains[2] > 0

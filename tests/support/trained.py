@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import date
 from functools import cache
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import numpy as np
+
 from server.db.engines import DbRole
-from server.facts.model import ATTRIBUTES
 from server.identity import ModelId
+from server.ml.encoding import table
 from server.ml.training import TrainedModel, train_classifier
 from server.ml.turnover import TURNOVER
 from server.registry import store as registry
@@ -25,25 +26,24 @@ from workers.strategies.model import Trained
 from workers.training import candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from server.app import App
+    from server.ml.training import Flags
     from server.registry.model import Candidate, Model
 
 
 @cache
 def _trained() -> tuple[Classifying, TrainedModel]:
     people = [employee(message) for message in rows.employees(300)]
-    columns = {name: [person.attributes.get(name) for person in people] for name in ATTRIBUTES}
-    labels = [bool(person.left_within_year) for person in people]
-    pooled = PooledRows(columns, labels, 1, [date(2026, 1, 31)] * len(people), [False] * len(people))
+    columns = table(TURNOVER, {name: [person.attributes.get(name) for person in people] for name in TURNOVER.names})
+    labels = np.array([bool(person.left_within_year) for person in people])
+    pooled = PooledRows(columns, labels, 1, np.full(len(people), np.datetime64("2026-01-31")), np.zeros(len(people), np.bool_))
     course = Classifying(TURNOVER, pooled, TURNOVER.to_json(), len(pooled), 1, pooled.cutoff)
     return course, train_classifier(TURNOVER, pooled.columns, pooled.labels, seed=SEED, folds=2)
 
 
-def quick(_schema: object, _columns: object, labels: Sequence[bool], *, held_out: Sequence[bool], **_options: object) -> TrainedModel:
+def quick(_schema: object, _columns: object, labels: Flags, *, held_out: Flags, **_options: object) -> TrainedModel:
     """Stand for the training: return what was trained before, as if of these rows."""
-    return replace(_trained()[1], rows=len(labels) - sum(held_out))
+    return replace(_trained()[1], rows=len(labels) - int(held_out.sum()))
 
 
 def made() -> Candidate:

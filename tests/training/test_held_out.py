@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from server.ml import boosting, training
+from server.ml.encoding import table
 from server.ml.evaluation import brier_score
 from server.ml.forecaster import Forecaster, evaluate
 from server.ml.scoring import Scorer
@@ -39,9 +40,9 @@ def silent(_share: float, _words: str) -> None:
 def course(*, seed: int = 0, held_out: int = 5, days: int = 1) -> Classifying:
     """Rows of which every `held_out`th is held out, one each `days` days."""
     rows = sample(ROWS, seed)
-    dates = [FIRST + timedelta(days=number // 3 * days) for number in range(ROWS)]
-    out = [number % held_out == 0 for number in range(ROWS)]
-    pooled = PooledRows(rows.columns, rows.labels, 1, dates, out)
+    numbers = np.arange(ROWS)
+    dates = np.datetime64(FIRST) + numbers // 3 * days
+    pooled = PooledRows(table(SCHEMA, rows.columns), np.array(rows.labels), 1, dates, numbers % held_out == 0)
     return Classifying(SCHEMA, pooled, SCHEMA.to_json(), ROWS, 1, pooled.cutoff)
 
 
@@ -61,13 +62,12 @@ def test_a_classifier_learns_nothing_from_held_out_rows() -> None:
     own = course()
     pooled = own.pooled
     trained = own.train(silent)
-    other_labels = [not label if out else label for label, out in zip(pooled.labels, pooled.held_out, strict=True)]
-    other_pay = [1.0 if out else pay for pay, out in zip(pooled.columns["pay"], pooled.held_out, strict=True)]
-    columns = {**pooled.columns, "pay": other_pay}
+    other_labels = pooled.labels ^ pooled.held_out
+    columns = {**pooled.columns, "pay": np.where(pooled.held_out, 1.0, np.array(pooled.columns["pay"]))}
     assert replace(own, pooled=replace(pooled, columns=columns, labels=other_labels)).train(silent) == trained
     assert trained.rows == ROWS - ROWS // 5
     # The control: a row that is not held out matters.
-    flipped = [not label if number == 1 else label for number, label in enumerate(pooled.labels)]
+    flipped = pooled.labels ^ (np.arange(ROWS) == 1)
     assert replace(own, pooled=replace(pooled, labels=flipped)).train(silent).content != trained.content
 
 
@@ -75,9 +75,9 @@ def test_classifiers_are_compared_by_the_brier_score_of_the_same_held_out_rows()
     own = course()
     candidate, active = own.train(silent), course(seed=1, held_out=2).train(silent)
     judged = own.judge(artifact(candidate), artifact(active), date(2030, 1, 1))
-    chosen = [number for number in range(ROWS) if number % 5 == 0]
-    columns = {name: [column[number] for number in chosen] for name, column in own.pooled.columns.items()}
-    truth = np.array(own.pooled.labels, dtype=np.int8)
+    chosen = np.arange(0, ROWS, 5)
+    columns = own.pooled.at(chosen).columns
+    truth = own.pooled.labels.astype(np.int8)
     losses = [
         brier_score(truth[chosen], np.array(Scorer.load(each.content, each.card).probabilities(columns))) for each in (candidate, active)
     ]
@@ -94,12 +94,12 @@ def test_classifiers_are_compared_by_the_brier_score_of_the_same_held_out_rows()
 def test_rows_newer_than_the_training_of_the_active_version_alone_decide_when_there_are_enough() -> None:
     own = course(held_out=2)
     candidate = artifact(own.train(silent))
-    since = own.pooled.dates[590]
+    since = own.pooled.dates[590].item()
     judged = own.judge(candidate, candidate, since)
-    newer = sum(out and day > since for out, day in zip(own.pooled.held_out, own.pooled.dates, strict=True))
+    newer = int(np.sum(own.pooled.held_out & (own.pooled.dates > np.datetime64(since))))
     assert judged.rows == newer == 204
     assert judged.rule == f"rows of held-out subjects after {since}, the training cut-off of the active version"
-    assert own.judge(candidate, candidate, own.pooled.dates[620]).rows == ROWS // 2
+    assert own.judge(candidate, candidate, own.pooled.dates[620].item()).rows == ROWS // 2
 
 
 def test_an_active_version_that_cannot_be_loaded_has_no_loss_and_so_no_say() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from analytics.admin.v1 import operations_service_pb2 as ops
 from analytics.v1 import fact_service_pb2, tenant_service_pb2
@@ -51,6 +52,11 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 async def _pooled(service: Service) -> PooledRows:
     async with service.app.db.platform(DbRole.TRAINER) as tx:
         return (await store.pooled_turnover_rows(tx))()
+
+
+def _plain(pooled: PooledRows) -> list[list[str]]:
+    columns = [*pooled.columns.values(), pooled.labels, pooled.dates, pooled.held_out]
+    return [[str(value) for value in column] for column in columns]
 
 
 async def _consent(service: Service, org: str, *, given: bool) -> None:
@@ -128,7 +134,7 @@ async def test_an_employees_state_from_the_future_does_not_hide_the_one_before_i
     async with superuser(cluster, idle) as connection:
         await connection.execute("UPDATE employees SET as_of = '2099-12-31' WHERE as_of = (SELECT max(as_of) FROM employees)")
     pooled = await _pooled(idle)
-    assert [each.year for each in pooled.dates] == [2024]
+    assert [each.year for each in pooled.dates.tolist()] == [2024]
 
 
 async def test_the_same_rows_in_another_order_pool_in_the_same_order(idle: Service) -> None:
@@ -139,7 +145,38 @@ async def test_the_same_rows_in_another_order_pool_in_the_same_order(idle: Servi
         fact_service_pb2.DeleteFactsRequest(fact_set=fact_service_pb2.FACT_SET_EMPLOYEES, everything=True), metadata=who
     )
     await load(idle, who, reversed(rows.employees(30)))
-    assert await _pooled(idle) == first
+    assert _plain(await _pooled(idle)) == _plain(first)
+
+
+async def test_rows_that_come_in_parts_are_the_same_in_the_same_order(idle: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    await load(idle, live.bearer("acme"), rows.employees(30))
+    whole = _plain(await _pooled(idle))
+    monkeypatch.setattr(store, "_PART", 7)
+    assert _plain(await _pooled(idle)) == whole
+    # The control: other rows are not the same.
+    await load(idle, live.bearer("acme"), rows.employees(1, start=30))
+    assert _plain(await _pooled(idle)) != whole
+
+
+async def test_absent_values_of_pooled_rows_are_absent_and_truth_is_a_number(idle: Service) -> None:
+    people = rows.employees(3)
+    for person, over_time in zip(people, (True, False, None), strict=True):
+        for name in ("over_time", "department", "monthly_income"):
+            person.attributes.ClearField(name)
+        if over_time is not None:
+            person.attributes.over_time = over_time
+            person.attributes.department = f"Sales {over_time}"
+    assert (await load(idle, live.bearer("acme"), people)).inserted == 3
+    pooled = await _pooled(idle)
+    seen = sorted(zip(map(str, pooled.columns["over_time"]), map(str, pooled.columns["department"]), strict=True))
+    assert seen == [("0.0", "Sales False"), ("1.0", "Sales True"), ("nan", "None")]
+    assert np.isnan(np.asarray(pooled.columns["monthly_income"])).all()
+
+
+async def test_no_rows_are_empty_columns(idle: Service) -> None:
+    pooled = await _pooled(idle)
+    assert (len(pooled), pooled.contributors, pooled.cutoff) == (0, 0, None)
+    assert {len(column) for column in pooled.columns.values()} == {0}
 
 
 @pytest.mark.parametrize("table", HIDDEN)

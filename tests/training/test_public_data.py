@@ -7,7 +7,6 @@ stands in `tests.support.public_data`; IBM's attrition file is in `tests/ml/test
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -27,12 +26,11 @@ from workers.strategies import STRATEGIES
 from workers.strategies.classifying import Classifying
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     import pytest
 
     from server.ml.evaluation import ClassificationMetrics
-    from server.training.model import PooledRows
     from tests.support.live import Service
 
 SEED = 0
@@ -77,20 +75,13 @@ async def pooled(service: Service, kind: ModelType) -> Classifying:
 def cross_validated(course: Classifying, monkeypatch: pytest.MonkeyPatch) -> ClassificationMetrics:
     """Measure each half by the model of the other, as a scorer loads it."""
     monkeypatch.setattr(training, "INNER_FOLDS", FOLDS)
-    truth = np.array(course.pooled.labels, dtype=np.int8)
+    truth = course.pooled.labels.astype(np.int8)
     probabilities = np.empty(len(truth))
     for rest, own in stratified_folds(truth, FOLDS, SEED):
-        learned, judged = at(course.pooled, rest.tolist()), at(course.pooled, own.tolist())
+        learned, judged = course.pooled.at(rest), course.pooled.at(own)
         model = train_classifier(course.features, learned.columns, learned.labels, seed=SEED, folds=FOLDS)
         probabilities[own] = Scorer.load(model.artifact, model.card).probabilities(judged.columns)
     return measure(truth, probabilities, folds=FOLDS)
-
-
-def at(rows: PooledRows, places: Sequence[int]) -> PooledRows:
-    """Return some of the rows, none held out."""
-    columns = {name: [column[place] for place in places] for name, column in rows.columns.items()}
-    labels = [rows.labels[place] for place in places]
-    return replace(rows, columns=columns, labels=labels, dates=[rows.dates[place] for place in places], held_out=[False] * len(places))
 
 
 def prior_of(metrics: ClassificationMetrics) -> float:
@@ -160,13 +151,12 @@ async def test_sewing_teams_that_miss_their_target_are_ranked_on_the_days_after(
     await load(idle, fs.IngestFactsRequest(performance_reviews=reviews))
     monkeypatch.setattr(training, "INNER_FOLDS", FOLDS)
     course = await pooled(idle, ModelType.PERFORMANCE_PREDICTION)
-    days = sorted(set(course.pooled.dates))
-    border = days[2 * len(days) // 3]
-    later = [day >= border for day in course.pooled.dates]
-    before, after = (at(course.pooled, np.nonzero(np.array(later) == which)[0].tolist()) for which in (False, True))
+    days = np.unique(course.pooled.dates)
+    later = course.pooled.dates >= days[2 * len(days) // 3]
+    before, after = (course.pooled.at(np.nonzero(later == which)[0]) for which in (False, True))
     model = train_classifier(course.features, before.columns, before.labels, seed=SEED, folds=FOLDS)
     probabilities = np.array(Scorer.load(model.artifact, model.card).probabilities(after.columns))
-    truth = np.array(after.labels, dtype=np.int8)
+    truth = after.labels.astype(np.int8)
     metrics = measure(truth, probabilities, folds=0)
     gained = better_than_the_prior("sewing teams, later days", metrics, brier_score(truth, np.full(len(truth), np.mean(before.labels))))
     assert len(before) + len(after) == 1_197

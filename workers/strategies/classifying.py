@@ -14,18 +14,16 @@ from server.ml.training import TrainingDataInsufficient, train_classifier
 from workers.strategies.model import Judged, Trained
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable
     from datetime import date
 
     from server.db import ReadTx
+    from server.ml.encoding import Table
     from server.ml.evaluation import Labels, Rows, Scores
-    from server.ml.features import FeatureValue
     from server.ml.schema import FeatureSchema
     from server.registry.model import Artifact, Json
     from server.training.model import PooledRows, Read
     from workers.strategies.model import Progress
-
-    Columns = Mapping[str, Sequence[FeatureValue | None]]
 
 SEED = 20_260_101
 NEWER_ROWS = 200
@@ -69,17 +67,15 @@ class Classifying:
             TrainingDataInsufficient: fewer than `FEWEST_ROWS` rows are of held-out subjects, as when all rows are of a few subjects.
 
         """
-        labels = np.array(self.pooled.labels, dtype=np.int8)
-        held_out = np.array(self.pooled.held_out, dtype=np.bool_)
-        chosen, rule = self._chosen(held_out, labels, active_cutoff)
+        pooled = self.pooled
+        chosen, rule = self._chosen(active_cutoff)
         if len(chosen) < FEWEST_ROWS:
-            msg = f"{len(chosen)} of {len(labels)} rows are of subjects that are held out; at least {FEWEST_ROWS} are needed to judge"
+            msg = f"{len(chosen)} of {len(pooled)} rows are of subjects that are held out; at least {FEWEST_ROWS} are needed to judge"
             raise TrainingDataInsufficient(msg)
-        truth = labels[chosen]
-        places = chosen.tolist()
-        columns = {name: [column[place] for place in places] for name, column in self.pooled.columns.items()}
+        judging = pooled.at(chosen)
+        truth, columns = judging.labels.astype(np.int8), judging.columns
         # What a version says that knows the base rate of the rows it may learn from.
-        base_rate = float(labels[~held_out].mean())
+        base_rate = float(pooled.labels[~pooled.held_out].mean())
         return Judged(
             rule=rule,
             rows=len(chosen),
@@ -89,26 +85,27 @@ class Classifying:
             active=None if active is None else _loss(active, columns, truth),
         )
 
-    def _chosen(self, held_out: np.ndarray[tuple[int], np.dtype[np.bool_]], labels: Labels, since: date | None) -> tuple[Rows, str]:
+    def _chosen(self, since: date | None) -> tuple[Rows, str]:
+        held_out = self.pooled.held_out
         if since is not None:
-            newer = np.nonzero(held_out & np.array([day > since for day in self.pooled.dates], dtype=np.bool_))[0]
-            positives = int(labels[newer].sum())
+            newer = np.nonzero(held_out & (self.pooled.dates > np.datetime64(since)))[0]
+            positives = int(self.pooled.labels[newer].sum())
             if len(newer) >= NEWER_ROWS and min(positives, len(newer) - positives) >= NEWER_OF_EACH:
                 return newer, f"rows of held-out subjects after {since}, the training cut-off of the active version"
         return np.nonzero(held_out)[0], "all rows of held-out subjects, on which no version is trained"
 
 
-def _loss(artifact: Artifact, columns: Columns, truth: Labels) -> float | None:
+def _loss(artifact: Artifact, columns: Table, truth: Labels) -> float | None:
     try:
         return brier_score(truth, _probabilities(artifact, columns))
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def _probabilities(artifact: Artifact, columns: Columns) -> Scores:
+def _probabilities(artifact: Artifact, columns: Table) -> Scores:
     """A version of another schema sees the features that it knows."""
     scorer = Scorer.load(artifact.content, artifact.card)
-    return np.array(scorer.probabilities({name: columns[name] for name in scorer.schema.names if name in columns}))
+    return scorer.batch({name: columns[name] for name in scorer.schema.names if name in columns}).probabilities
 
 
 async def read_labelled(

@@ -21,6 +21,7 @@ from server.facts.model import (
     TEXT_ATTRIBUTES,
     FactSet,
 )
+from server.facts.packing import Packing, number, truth
 from server.insights.evidence.model import (
     OVERDUE_DAYS,
     EndedContracts,
@@ -33,7 +34,6 @@ from server.insights.evidence.model import (
     TeamQuarter,
     Workforce,
 )
-from server.ml.encoding import Coded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -51,35 +51,19 @@ _OUTLINE = text(
     """  # noqa: S608 - names of our own tables
 )
 
-_NUMBERS = BOOLEAN_ATTRIBUTES + INTEGER_ATTRIBUTES + NUMBER_ATTRIBUTES
-_AT_ONCE = 4
-_BETWEEN, _ABSENT = "\x1f", "\x01"
-"""What parts texts and stands for one that is absent: no text of a fact has a control character."""
+_PACKING = Packing(
+    numbers={
+        "first_seen": number("l.first_seen - DATE '1970-01-01'"),
+        "last_seen": number("l.as_of - DATE '1970-01-01'"),
+        "leaving": truth("coalesce(l.left_within_year, false)"),
+        **{name: truth(f"l.{name}") for name in BOOLEAN_ATTRIBUTES},
+        **{name: number(f"l.{name}") for name in INTEGER_ATTRIBUTES + NUMBER_ATTRIBUTES},
+    },
+    texts={name: f"l.{name}" for name in ("employee_key", *TEXT_ATTRIBUTES)},
+)
 
-
-def _number(name: str) -> str:
-    value = f"CAST(l.{name} AS integer)" if name in BOOLEAN_ATTRIBUTES else f"l.{name}"
-    return f"coalesce(CAST({value} AS float8), 'NaN')"
-
-
-_PACKED = {
-    "first_seen": "CAST(l.first_seen - DATE '1970-01-01' AS float8)",
-    "last_seen": "CAST(l.as_of - DATE '1970-01-01' AS float8)",
-    "leaving": "CAST(CAST(coalesce(l.left_within_year, false) AS integer) AS float8)",
-    **{name: _number(name) for name in _NUMBERS},
-}
-
-
-def _packed(place: int) -> str:
-    """Four numbers of every employee as the ends of a line segment: sent one by one they take half as long again."""
-    one, two, three, four = [*_PACKED.values(), *["CAST('NaN' AS float8)"] * (_AT_ONCE - 1)][place : place + _AT_ONCE]
-    return f"string_agg(lseg_send(lseg(point({one}, {two}), point({three}, {four}))), '') AS packed_{place}"
-
-
-_PARTS = range(0, len(_PACKED), _AT_ONCE)
-
-# Columns and not rows, numbers as the bytes that numpy reads: a thousand employees are one row with a dozen values. The latest
-# state is the one that no other comes after, which the order of the key tells without sorting.
+# A thousand employees are one row with a dozen values. The latest state is the one that no other comes after, which the order of
+# the key tells without sorting.
 _WORKFORCE = text(
     f"""
     WITH latest AS (
@@ -92,9 +76,7 @@ _WORKFORCE = text(
         SELECT employee_key, max(exit_date) AS exit_date FROM employee_exits WHERE org_id = :org GROUP BY employee_key
     )
     SELECT (SELECT array_agg(employee_key) FROM gone) AS gone, (SELECT array_agg(exit_date - DATE '1970-01-01') FROM gone) AS gone_on,
-        string_agg(l.employee_key, chr({ord(_BETWEEN)})) AS keys_,
-        {", ".join(f"string_agg(coalesce(l.{name}, chr({ord(_ABSENT)})), chr({ord(_BETWEEN)})) AS {name}" for name in TEXT_ATTRIBUTES)},
-        {", ".join(map(_packed, _PARTS))}
+        {_PACKING.columns}
     FROM latest l
     """  # noqa: S608 - names of our own columns
 ).bindparams(_TODAY)
@@ -197,25 +179,23 @@ async def evidence(tx: ReadTx, org: OrgId, today: date, known: Collection[FactSe
 async def workforce(tx: ReadTx, org: OrgId, today: date) -> Workforce:
     """Return everybody ever seen, at their latest state up to `today`."""
     row = await tx.one(_WORKFORCE, {"org": org, "today": today})
-    if row.keys_ is None:
+    packed = _PACKING.read([row])
+    keys, columns = packed.texts["employee_key"], packed.numbers
+    if not keys:
         return replace(_NOBODY, strangers=len(row.gone or ()))
-    keys = row.keys_.split(_BETWEEN)
-    packed = np.frombuffer(b"".join(row[f"packed_{place}"] for place in _PARTS), ">f8").reshape(-1, len(keys), _AT_ONCE)
-    columns = dict(zip(_PACKED, packed.transpose(0, 2, 1).astype(np.float64).reshape(-1, len(keys)), strict=False))
     places, left, strangers = {key: place for place, key in enumerate(keys)}, np.full(len(keys), np.nan), 0
     for key, day in zip(row.gone or (), row.gone_on or (), strict=True):
         if key in places:
             left[places[key]] = day
         else:
             strangers += 1
-    texts = {name: Coded.of(row[name].split(_BETWEEN), absent=_ABSENT) for name in TEXT_ATTRIBUTES}
     return Workforce(
         keys=keys,
         first_seen=columns["first_seen"].astype(np.int32),
         last_seen=columns["last_seen"].astype(np.int32),
         left=left,
         leaving=columns["leaving"] > 0,
-        attributes={**texts, **{name: columns[name] for name in _NUMBERS}},
+        attributes={name: packed.coded(name) if name in TEXT_ATTRIBUTES else columns[name] for name in ATTRIBUTES},
         strangers=strangers,
     )
 
