@@ -39,8 +39,8 @@ _ROWS_PER_MONTH = 5
 _ENOUGH_ROWS = 100_000
 """Beyond these, so many rows for each month of a series, for the same reason."""
 
-_MOST_JUDGING = 80_000
-"""Rows of all trainings that judge together: two fifths of the most that the final one has, so that judging costs less than it."""
+_MOST_JUDGING = 60_000
+"""Rows of all trainings that judge together: less than a third of the most that the final one has, so that judging costs less than it."""
 
 _MOST_HELD_OUT = 60_000
 _MINIMUM_ROWS = 100
