@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ARRAY, Interval, Text, Uuid, any_, bindparam, case, func, literal, select, tuple_, update
+from sqlalchemy import ARRAY, Double, Interval, Text, Uuid, any_, bindparam, case, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by, insert
 
 from server.db import now
@@ -56,7 +56,7 @@ _KNOWN = _columns.job == any_(bindparam("jobs", type_=ARRAY(Text)))
 _OLDEST = select(_columns.run_id).where(_FREE, _KNOWN, _columns.attempt < MAX_ATTEMPTS).order_by(_columns.created_at).limit(1)
 # Without the key, or a transaction that marks an organization, of a worker that stands still, would hide the run.
 _OLDEST_FREE = _OLDEST.with_for_update(skip_locked=True, key_share=True).scalar_subquery()
-# Every worker asks for one each second: compiled once.
+# Every worker asks for one each second, and buries: compiled once.
 _CLAIM = (
     update(job_runs)
     .where(_columns.run_id == _OLDEST_FREE)
@@ -71,6 +71,33 @@ _CLAIM = (
         progress=0.0,
     )
     .returning(_columns.run_id, _columns.job, _columns.scope, _columns.traceparent, _SCHEDULED_FOR.label("scheduled_for"))
+)
+_BURY = (
+    update(job_runs)
+    .where(_columns.state == RunState.RUNNING, _columns.lease_until < now(), _columns.attempt >= MAX_ATTEMPTS)
+    .values(
+        state=RunState.FAILED,
+        completed_at=now(),
+        revision=_columns.revision + 1,
+        lease=None,
+        organizations=_summary(),
+        error_reason="POISON",
+        error_message=f"the run ended its worker {MAX_ATTEMPTS} times",
+    )
+    .returning(_columns.run_id)
+)
+# And a run reports each second how far it is.
+_REPORT = (
+    update(job_runs)
+    .where(
+        _columns.run_id == bindparam("run", type_=Uuid), _columns.lease == bindparam("held", type_=Uuid), _columns.state == RunState.RUNNING
+    )
+    .values(
+        progress=bindparam("share", type_=Double),
+        message=bindparam("said", type_=Text),
+        lease_until=now() + bindparam("hold", type_=Interval),
+        revision=_columns.revision + case((_columns.message == bindparam("said", type_=Text), 0), else_=1),
+    )
 )
 
 
@@ -145,21 +172,7 @@ async def claim(tx: Tx, lease: UUID, hold: timedelta, jobs: Collection[str]) -> 
 
 async def bury_abandoned(tx: Tx) -> Sequence[RunId]:
     """Fail the runs whose last allowed worker vanished; returns their ids."""
-    statement = (
-        update(job_runs)
-        .where(_columns.state == RunState.RUNNING, _columns.lease_until < now(), _columns.attempt >= MAX_ATTEMPTS)
-        .values(
-            state=RunState.FAILED,
-            completed_at=now(),
-            revision=_columns.revision + 1,
-            lease=None,
-            organizations=_summary(),
-            error_reason="POISON",
-            error_message=f"the run ended its worker {MAX_ATTEMPTS} times",
-        )
-        .returning(_columns.run_id)
-    )
-    buried = [RunId(row.run_id) for row in await tx.all(statement)]
+    buried = [RunId(row.run_id) for row in await tx.all(_BURY)]
     for run_id in buried:
         tx.wake(topic(run_id))
     return buried
@@ -167,14 +180,9 @@ async def bury_abandoned(tx: Tx) -> Sequence[RunId]:
 
 async def report(tx: Tx, held: Claim, progress: float, message: str, hold: timedelta) -> bool:
     """Record progress and renew the lease; False when another worker has the run by now."""
-    return await _change(
-        tx,
-        held,
-        progress=literal(progress),
-        message=message,
-        lease_until=now() + hold,
-        revision=_columns.revision + case((_columns.message == message, 0), else_=1),
-    )
+    tx.wake(topic(held.run_id))
+    parameters = {"run": held.run_id, "held": held.lease, "share": progress, "said": message, "hold": hold}
+    return bool(await tx.run(_REPORT, parameters))
 
 
 async def complete(tx: Tx, held: Claim, result: Mapping[str, object]) -> bool:
