@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
     from server.db import ReadTx, Tx
 
+SWITCHES_LOCK = 0x73776974
+"""Number of the advisory lock that whoever saves switches shares with others who do; who stores what nobody may have opted out of
+holds it alone, until its transaction ends."""
+
+_SHARE = text("SELECT pg_advisory_xact_lock_shared(:key)")
 _REMEMBER = insert(known).values(org_id=bindparam("org"), first_seen_at=now()).on_conflict_do_nothing()
 _PROFILE = select(organization_profiles).where(organization_profiles.c.org_id == bindparam("org"))
 _SWITCHES = select(tenant_switches).where(tenant_switches.c.org_id == bindparam("org"))
@@ -70,7 +75,11 @@ async def save_profile(tx: Tx, org: OrgId, profile: Profile) -> bool:
 
 
 async def save_switches(tx: Tx, org: OrgId, switches: Switches) -> bool:
-    """Write `switches` as the successor of the revision it was read at; False when another change came first."""
+    """Write `switches` as the successor of the revision it was read at; False when another change came first.
+
+    Waits while a release is being stored, a moment: see `SWITCHES_LOCK`.
+    """
+    await tx.first(_SHARE, {"key": SWITCHES_LOCK})
     values = {
         "pooled_training": switches.pooled_training,
         "benchmark_contribution": switches.benchmark_contribution,

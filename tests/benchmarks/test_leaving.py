@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from analytics.v1 import tenant_service_pb2 as pb
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from server.benchmarks import store as cells
 from server.benchmarks.model import OrganizationMetric
+from server.benchmarks.publish import publish
 from server.benchmarks.releases import store
 from server.db.engines import DbRole
 from server.errors import AnalyticsError, Reason
 from server.identity import OrgId, RunId
 from server.schedule.model import Claim
+from server.tenants.model import Switches
+from server.tenants.store import save_switches
 from tests.benchmarks.contributing import THIS_MONTH, TURNOVER, Value, consent, contribute, release, values
+from tests.support import live
 from tests.support.leftovers import superuser
+from tests.support.until import until_so
+from workers import benchmarks
 from workers.nightly import job
 from workers.nightly.judge import Night
 from workers.nightly.models import Models
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
 
-    from server.benchmarks.model import Contribution
-    from server.db import ReadTx
+    import asyncpg
+
+    from server.benchmarks.model import Contribution, Earlier, Release, Released
+    from server.db import ReadTx, Tx
+    from server.events.model import Cause
     from tests.support.databases import Cluster
     from tests.support.live import Service
 
@@ -86,6 +99,54 @@ async def test_where_somebody_leaves_again_and_again_the_run_fails_and_releases_
         await release(idle)
     assert failed.value.reason is Reason.CONCURRENT_UPDATE
     assert await _counted(cluster, idle) == 0
+
+
+async def _waits_or_ended(connection: asyncpg.Connection, task: asyncio.Future[object]) -> None:
+    """Return once something waits for an advisory lock of this database, or the task has ended and so did not wait."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+        " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+    )
+
+    async def so() -> bool:
+        return task.done() or bool(await connection.fetchval(waiting))
+
+    await until_so(so)
+
+
+async def test_a_switch_that_is_saved_while_a_release_is_being_stored_waits_until_it_is_stored(
+    cluster: Cluster, idle: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await contribute(cluster, idle, values("a", 20))
+    saving: list[asyncio.Future[pb.UpdateSwitchesResponse]] = []
+    early = []
+    request = pb.UpdateSwitchesRequest(switches=pb.Switches(), update_mask=FieldMask(paths=["benchmark_contribution"]))
+
+    async with superuser(cluster, idle) as connection:
+
+        async def while_one_leaves(tx: Tx, made: Release, release_id: UUID, before: Earlier, cause: Cause) -> Released:
+            saving.append(asyncio.ensure_future(idle.tenants.UpdateSwitches(request, metadata=live.bearer("a-003", "owner"))))
+            await _waits_or_ended(connection, saving[0])
+            early.append(saving[0].done())
+            return await publish(tx, made, release_id, before, cause)
+
+        monkeypatch.setattr(benchmarks, "publish", while_one_leaves)
+        assert (await release(idle))["values"] == 20
+    assert not (await saving[0]).switches.benchmark_contribution
+    # It was told that it is off when the release was stored, not before.
+    assert early == [False]
+
+
+async def test_a_release_waits_for_a_switch_that_is_being_saved_and_honours_it(cluster: Cluster, idle: Service) -> None:
+    await contribute(cluster, idle, values("a", 20))
+    leaving = OrgId("a-003")
+    async with superuser(cluster, idle) as connection:
+        async with idle.app.tx(leaving) as tx:
+            assert await save_switches(tx, leaving, Switches(benchmark_contribution=False))
+            releasing = asyncio.ensure_future(release(idle))
+            await _waits_or_ended(connection, releasing)
+        assert (await releasing)["values"] == 19
+    assert await _counted(cluster, idle) == 19
 
 
 def _daily(service: Service) -> job._Daily:

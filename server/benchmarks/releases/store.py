@@ -12,6 +12,7 @@ from server.benchmarks.model import KEPT_DAYS, Contribution, Earlier, Past, Plac
 from server.benchmarks.store import arrays
 from server.stats.membership import NOBODY
 from server.tenants.model import Industry, SizeRange
+from server.tenants.store import SWITCHES_LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _TAG_BYTES = 16
 _CONTRIBUTIONS = text("SELECT tag, metric, value, weight, currency, industry, size_range FROM benchmark_contributions")
+# A statement of its own: one that locked and read at once would read a snapshot from before the lock.
+_LOCK = text("SELECT pg_advisory_xact_lock(:key)")
 _TAGS = text("SELECT tag FROM benchmark_contributions")
 _RELEASED = text("SELECT release_id, number, totals FROM benchmark_releases WHERE release_id = :release_id")
 _LAST = text("SELECT coalesce(max(number), 0) AS number FROM benchmark_releases")
@@ -133,7 +136,11 @@ async def contributions(tx: ReadTx) -> Sequence[Contribution]:
 
 
 async def contributors(tx: ReadTx) -> AbstractSet[bytes]:
-    """Return the tags of who contributes at this moment."""
+    """Return the tags of who contributes, which stays so until the transaction ends: no switch is saved meanwhile.
+
+    Those that are being saved are waited for.
+    """
+    await tx.first(_LOCK, {"key": SWITCHES_LOCK})
     return {row.tag for row in await tx.all(_TAGS)}
 
 
