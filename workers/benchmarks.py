@@ -25,21 +25,22 @@ if TYPE_CHECKING:
 
     Progress = Callable[[float, str], None]
 
-_ATTEMPTS = 5
+_ROUNDS = 5
 
 
 async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mapping[str, object]:
     """Release the benchmarks; returns what was counted, by name.
 
     The release's id is derived from the run's, so a run that is taken twice releases once. Who switched the contribution off
-    before the release is stored is not in it: it is then decided anew.
+    before the release is stored is not in it: it is then decided anew. So it is when another release came first, unless that is
+    this run's own, by a worker whose lease ended before it published.
 
     Raises:
-        AnalyticsError: CONCURRENT_UPDATE, another run released meanwhile, or contributions were switched off again and again.
+        AnalyticsError: CONCURRENT_UPDATE, contributions were switched off, or others released, again and again.
 
     """
     release_id = uuid5(claim.run_id, MONTHLY_BENCHMARKS)
-    for _ in range(_ATTEMPTS):
+    for _ in range(_ROUNDS):
         progress(0.0, "reading the values of contributing organizations")
         async with app.db.platform(DbRole.BENCHMARK) as tx:
             done = await store.released(tx, release_id)
@@ -53,11 +54,16 @@ async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mappi
             progress(0.6, "adding noise")
             release = await _private(app, release)
         progress(0.9, "publishing")
-        async with app.db.platform(DbRole.BENCHMARK) as tx:
-            if release.tags <= await store.contributors(tx):
-                made = await publish(tx, release, release_id, before, Cause(str(claim.run_id), claim.traceparent))
-                return made.totals
-    raise AnalyticsError(Kind.ABORTED, Reason.CONCURRENT_UPDATE, "contributions were switched off again and again meanwhile; run it again")
+        try:
+            async with app.db.platform(DbRole.BENCHMARK) as tx:
+                if release.tags <= await store.contributors(tx):
+                    made = await publish(tx, release, release_id, before, Cause(str(claim.run_id), claim.traceparent))
+                    return made.totals
+        except AnalyticsError as error:
+            if error.reason is not Reason.CONCURRENT_UPDATE:
+                raise
+    message = "contributions were switched off, or other releases came first, again and again meanwhile; run it again"
+    raise AnalyticsError(Kind.ABORTED, Reason.CONCURRENT_UPDATE, message)
 
 
 async def _private(app: App, release: Release) -> Release:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -108,16 +107,6 @@ async def test_a_run_that_is_taken_twice_releases_once_and_tells_everybody_once(
     assert await _told(cluster, idle) == [("benchmark_release/1", news)]
     await release(idle)
     assert [subject for subject, _ in await _told(cluster, idle)] == ["benchmark_release/1", "benchmark_release/2"]
-
-
-async def test_of_releases_at_once_the_one_that_did_not_know_of_the_other_is_refused(cluster: Cluster, idle: Service) -> None:
-    await contribute(cluster, idle, values("a", 12))
-    answers = await asyncio.gather(*(release(idle) for _ in range(4)), return_exceptions=True)
-    refused = [answer for answer in answers if isinstance(answer, AnalyticsError)]
-    assert {error.reason for error in refused} <= {Reason.CONCURRENT_UPDATE}
-    async with superuser(cluster, idle) as connection:
-        numbers = [row["number"] for row in await connection.fetch("SELECT number FROM benchmark_releases ORDER BY number")]
-    assert numbers == list(range(1, 5 - len(refused)))
 
 
 async def test_a_release_that_was_decided_before_another_came_is_refused_and_changes_nothing(cluster: Cluster, idle: Service) -> None:
