@@ -17,10 +17,10 @@ from server.events.model import Cause
 from server.schedule.calendar import MONTHLY_BENCHMARKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from server.app import App
-    from server.benchmarks.model import Release
+    from server.benchmarks.model import Contribution, Earlier, Release
     from server.schedule.model import Claim
 
     Progress = Callable[[float, str], None]
@@ -46,10 +46,10 @@ async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mappi
             done = await store.released(tx, release_id)
             if done is not None:
                 return done.totals
-            before = await store.earlier(tx)
+            kept = await store.earlier(tx)
             rows = await store.contributions(tx)
         progress(0.3, f"deciding from {len(rows):,} values")
-        release = await asyncio.to_thread(decide, rows, before, release_id.bytes)
+        release, before = await asyncio.to_thread(_decided, rows, kept, release_id.bytes)
         if app.settings.benchmark_private:
             progress(0.6, "adding noise")
             release = await _private(app, release)
@@ -64,6 +64,11 @@ async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mappi
                 raise
     message = "contributions were switched off, or other releases came first, again and again meanwhile; run it again"
     raise AnalyticsError(Kind.ABORTED, Reason.CONCURRENT_UPDATE, message)
+
+
+def _decided(rows: Sequence[Contribution], kept: Callable[[], Earlier], salt: bytes) -> tuple[Release, Earlier]:
+    before = kept()
+    return decide(rows, before, salt), before
 
 
 async def _private(app: App, release: Release) -> Release:

@@ -76,7 +76,7 @@ async def test_a_run_that_others_come_before_again_and_again_is_refused(
     async def another_first(tx: Tx, made: Release, release_id: UUID, before: Earlier, cause: Cause) -> Released:
         nonlocal lost
         lost += 1
-        assert await publish(tx, made, uuid4(), before, cause)
+        await publish(tx, made, uuid4(), before, cause)
         return await publish(tx, made, release_id, before, cause)
 
     monkeypatch.setattr(benchmarks, "publish", another_first)

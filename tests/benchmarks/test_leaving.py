@@ -30,7 +30,7 @@ from workers.nightly.judge import Night
 from workers.nightly.models import Models
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     import asyncpg
@@ -101,15 +101,15 @@ async def test_where_somebody_leaves_again_and_again_the_run_fails_and_releases_
     assert await _counted(cluster, idle) == 0
 
 
-async def _waits_or_ended(connection: asyncpg.Connection, task: asyncio.Future[object]) -> None:
-    """Return once something waits for an advisory lock of this database, or the task has ended and so did not wait."""
+async def _waits_or(connection: asyncpg.Connection, ended: Callable[[], bool]) -> None:
+    """Return once something waits for an advisory lock of this database, or what might wait has ended."""
     waiting = (
         "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
         " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
     )
 
     async def so() -> bool:
-        return task.done() or bool(await connection.fetchval(waiting))
+        return ended() or bool(await connection.fetchval(waiting))
 
     await until_so(so)
 
@@ -126,7 +126,7 @@ async def test_a_switch_that_is_saved_while_a_release_is_being_stored_waits_unti
 
         async def while_one_leaves(tx: Tx, made: Release, release_id: UUID, before: Earlier, cause: Cause) -> Released:
             saving.append(asyncio.ensure_future(idle.tenants.UpdateSwitches(request, metadata=live.bearer("a-003", "owner"))))
-            await _waits_or_ended(connection, saving[0])
+            await _waits_or(connection, saving[0].done)
             early.append(saving[0].done())
             return await publish(tx, made, release_id, before, cause)
 
@@ -144,7 +144,7 @@ async def test_a_release_waits_for_a_switch_that_is_being_saved_and_honours_it(c
         async with idle.app.tx(leaving) as tx:
             assert await save_switches(tx, leaving, Switches(benchmark_contribution=False))
             releasing = asyncio.ensure_future(release(idle))
-            await _waits_or_ended(connection, releasing)
+            await _waits_or(connection, releasing.done)
         assert (await releasing)["values"] == 19
     assert await _counted(cluster, idle) == 19
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -51,7 +52,7 @@ async def _cells(cluster: Cluster, service: Service, metric: str = TURNOVER, cur
 async def _members(service: Service) -> frozenset[bytes]:
     async with service.app.db.platform(DbRole.BENCHMARK) as tx:
         before = await store.earlier(tx)
-    return frozenset(tag for past in before.sheets.values() for tags in past[-1].members.values() for tag in tags)
+    return frozenset(tag for past in before().sheets.values() for tags in past[-1].members.values() for tag in tags)
 
 
 async def test_hundreds_of_organizations_give_the_quartiles_of_their_grid_points(cluster: Cluster, idle: Service) -> None:
@@ -217,7 +218,7 @@ async def test_kept_releases_are_read_back_as_they_were_decided_and_old_ones_for
         await release(idle)
         sets.append(await _members(idle))
     async with idle.app.db.platform(DbRole.BENCHMARK) as tx:
-        before = await store.earlier(tx)
+        before = (await store.earlier(tx))()
     (past,) = before.sheets.values()
     assert before.number == 3
     assert [frozenset().union(*each.members.values()) for each in past] == sets
@@ -226,6 +227,29 @@ async def test_kept_releases_are_read_back_as_they_were_decided_and_old_ones_for
         await connection.execute("UPDATE benchmark_releases SET released_at = released_at - interval '471 days' WHERE number < 3")
         await release(idle)
         assert await connection.fetchval("SELECT array_agg(number) FROM benchmark_members") == [3]
+
+
+async def test_kept_releases_are_unpacked_beside_the_event_loop_and_after_the_transaction(
+    cluster: Cluster, idle: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await contribute(cluster, idle, values("a", 12))
+    await release(idle)
+    unpacked, threads = store._unpacked, set()
+
+    def noted(tags: bytes) -> frozenset[bytes]:
+        threads.add(threading.get_ident())
+        return unpacked(tags)
+
+    monkeypatch.setattr(store, "_unpacked", noted)
+    async with idle.app.db.platform(DbRole.BENCHMARK) as tx:
+        kept = await store.earlier(tx)
+    assert not threads
+    await release(idle)
+    assert threads
+    assert threading.get_ident() not in threads
+    # Control: it is seen where it is done.
+    kept()
+    assert threading.get_ident() in threads
 
 
 async def test_values_are_saved_and_replaced_by_metric_and_period_and_only_the_own_are_read(idle: Service) -> None:

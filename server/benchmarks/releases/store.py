@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from server.tenants.model import Industry, SizeRange
 from server.tenants.store import SWITCHES_LOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from uuid import UUID
 
@@ -150,20 +151,9 @@ async def released(tx: ReadTx, release_id: UUID) -> Released | None:
     return None if row is None else Released(row.release_id, row.number, row.totals)
 
 
-async def earlier(tx: ReadTx) -> Earlier:
-    """Return the kept releases."""
-    last = (await tx.one(_LAST)).number
-    kept = await tx.all(_KEPT)
-    changes: dict[Sheet, dict[Unit, list[tuple[int, Members]]]] = {}
-    for sheet, rows in groupby(await tx.all(_MEMBERS), lambda row: Sheet(row.metric, row.currency)):
-        units = changes.setdefault(sheet, {})
-        for row in rows:
-            units.setdefault((row.unit_row, row.unit_column), []).append((row.number, _unpacked(row.tags)))
-    sheets = {
-        sheet: [_past(row, sheet, units) for row in kept if any(made[0][0] <= row.number for made in units.values())]
-        for sheet, units in changes.items()
-    }
-    return Earlier(last, {sheet: past for sheet, past in sheets.items() if past})
+async def earlier(tx: ReadTx) -> Callable[[], Earlier]:
+    """Read the kept releases; the call returns them, and takes a while where there are many: not on the event loop."""
+    return partial(_earlier, (await tx.one(_LAST)).number, await tx.all(_KEPT), await tx.all(_MEMBERS))
 
 
 async def add_release(tx: Tx, made: Released, sheets: Sequence[SheetRelease], before: Earlier) -> bool:
@@ -240,6 +230,19 @@ async def spend(tx: Tx, wanted: Sequence[tuple[Sheet, Place]], epsilon: float, m
 def _last(before: Earlier, sheet: Sheet) -> Mapping[Unit, Members]:
     past = before.sheets.get(sheet)
     return past[-1].members if past else {}
+
+
+def _earlier(last: int, kept: Sequence[Record], members: Sequence[Record]) -> Earlier:
+    changes: dict[Sheet, dict[Unit, list[tuple[int, Members]]]] = {}
+    for sheet, rows in groupby(members, lambda row: Sheet(row.metric, row.currency)):
+        units = changes.setdefault(sheet, {})
+        for row in rows:
+            units.setdefault((row.unit_row, row.unit_column), []).append((row.number, _unpacked(row.tags)))
+    sheets = {
+        sheet: [_past(row, sheet, units) for row in kept if any(made[0][0] <= row.number for made in units.values())]
+        for sheet, units in changes.items()
+    }
+    return Earlier(last, {sheet: past for sheet, past in sheets.items() if past})
 
 
 def _past(release: Record, sheet: Sheet, units: Mapping[Unit, Sequence[tuple[int, Members]]]) -> Past:
