@@ -110,7 +110,7 @@ class RunWorker:
             await self._end(claim, reporter, error.reason, error.message)
         except (SQLAlchemyError, OSError, LeaseLost) as error:
             # Not an end: the lease runs out and the run is taken again.
-            _log.warning("run.interrupted", job=claim.job, error=type(error).__name__)
+            _log.warning("run.interrupted", job=claim.job, error=type(error).__name__, sqlstate=_sqlstate(error), exc_info=error)
         except Exception:  # noqa: BLE001 - logged with its traceback; a defect ends the run, not the worker
             _log.exception("run.failed", job=claim.job)
             await self._end(claim, reporter, Reason.INTERNAL, "a defect on our side ended the run")
@@ -148,3 +148,8 @@ class RunWorker:
     @property
     def _hold(self) -> timedelta:
         return timedelta(seconds=self.app.settings.run_lease_seconds)
+
+
+def _sqlstate(error: BaseException) -> str:
+    """Return PostgreSQL's code of what failed; empty where it was not asked or did not answer."""
+    return str(getattr(getattr(error, "orig", None), "sqlstate", None) or "")

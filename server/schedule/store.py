@@ -82,7 +82,7 @@ _BURY = (
         lease=None,
         organizations=_summary(),
         error_reason="POISON",
-        error_message=f"the run ended its worker {MAX_ATTEMPTS} times",
+        error_message=f"interrupted, or lost its worker, {MAX_ATTEMPTS} times; run.interrupted in the workers' logs says why",
     )
     .returning(_columns.run_id)
 )
@@ -171,7 +171,7 @@ async def claim(tx: Tx, lease: UUID, hold: timedelta, jobs: Collection[str]) -> 
 
 
 async def bury_abandoned(tx: Tx) -> Sequence[RunId]:
-    """Fail the runs whose last allowed worker vanished; returns their ids."""
+    """Fail the runs whose last allowed attempt was interrupted or whose worker vanished; returns their ids."""
     buried = [RunId(row.run_id) for row in await tx.all(_BURY)]
     for run_id in buried:
         tx.wake(topic(run_id))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import json
 import logging
 import urllib.request
 from typing import TYPE_CHECKING
@@ -21,8 +19,10 @@ from opentelemetry.trace import SpanKind
 from server.errors import Kind
 from server.telemetry import logs, metrics, names, tracing
 from tests.rpc.serving import bearer, serving
+from tests.support.logged import events, logged
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -37,13 +37,8 @@ PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 @pytest.fixture
 def written() -> Iterator[io.StringIO]:
     """Everything that is logged while the test runs."""
-    stream, root = io.StringIO(), logging.getLogger()
-    handlers, level, configured = root.handlers, root.level, structlog.get_config()
-    logs.configure("server", "info", stream)
-    yield stream
-    logging.captureWarnings(capture=False)
-    root.handlers, root.level = handlers, level
-    structlog.configure(**configured)
+    with logged("server") as stream:
+        yield stream
 
 
 @pytest.fixture
@@ -52,10 +47,6 @@ def spans() -> Iterator[InMemorySpanExporter]:
     tracing.start("analytics-test", exporter=exporter)
     yield exporter
     tracing.stop()
-
-
-def events(stream: io.StringIO) -> list[dict[str, object]]:
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 async def broken(_request: object, _call: Call) -> predictions_pb2.GetPredictionJobResponse:
