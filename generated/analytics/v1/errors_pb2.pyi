@@ -64,7 +64,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INPUT_LOST: _ErrorReason.ValueType  # 16
     """In a job's error: the short-lived input was gone before the job ran; request it again."""
     ERROR_REASON_POISON: _ErrorReason.ValueType  # 17
-    """In a job's error: the job ended its worker repeatedly and is not tried again."""
+    """In a job's error: the job ended its worker repeatedly and is not tried again. In a run's error: the same, or errors of the
+    database interrupted it as often.
+    """
     ERROR_REASON_RETRIES_EXHAUSTED: _ErrorReason.ValueType  # 18
     """In a job's error: every allowed attempt failed for a passing reason."""
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 19
@@ -162,7 +164,9 @@ ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 15
 ERROR_REASON_INPUT_LOST: ErrorReason.ValueType  # 16
 """In a job's error: the short-lived input was gone before the job ran; request it again."""
 ERROR_REASON_POISON: ErrorReason.ValueType  # 17
-"""In a job's error: the job ended its worker repeatedly and is not tried again."""
+"""In a job's error: the job ended its worker repeatedly and is not tried again. In a run's error: the same, or errors of the
+database interrupted it as often.
+"""
 ERROR_REASON_RETRIES_EXHAUSTED: ErrorReason.ValueType  # 18
 """In a job's error: every allowed attempt failed for a passing reason."""
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 19
