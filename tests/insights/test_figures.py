@@ -88,6 +88,19 @@ def test_an_exit_from_before_somebody_came_makes_no_rate_and_is_counted() -> Non
     assert staff.early_exits(workforce(*stay, (day(2025, 1, 31), day(2026, 3, 31), day(2026, 4, 10)))) == 0
 
 
+def test_an_exit_from_before_somebody_came_makes_no_leaver_beside_true_ones() -> None:
+    stay = [(day(2025, 10, 31), day(2026, 10, 31), None)] * 14
+    left = (day(2025, 10, 31), day(2026, 3, 31), day(2026, 4, 10))
+    early = [(day(2026, 5, 31), day(2026, 10, 31), day(2026, 1, 15))] * 5
+    people = workforce(*stay, left, *early)
+    assert staff.early_exits(people) == 5
+    months = staff.headcounts(people, TODAY)
+    assert sum(month.leavers for month in months if month is not None) == 1
+    found = staff.rate(people, months)
+    assert found is not None
+    assert (found.leavers, found.rate) == (1, pytest.approx(1 / staff.mean_headcount(months)))  # type: ignore[operator]  # known
+
+
 def test_months_before_the_first_state_are_not_known() -> None:
     people = workforce(*[(day(2026, 8, 31), day(2026, 10, 31), None)] * 4, (day(2026, 8, 31), day(2026, 8, 31), day(2026, 9, 10)))
     counted = staff.headcounts(people, TODAY)
@@ -98,7 +111,7 @@ def test_months_before_the_first_state_are_not_known() -> None:
 
 def test_an_organization_without_employees_has_no_figures() -> None:
     nobody = workforce()
-    assert (list(staff.present(nobody)), staff.headcounts(nobody, TODAY), staff.newest_day(nobody)) == ([], [], None)
+    assert (list(staff.present(nobody)), staff.headcounts(nobody, TODAY)) == ([], [])
     assert staff.mean_headcount([]) is None
 
 
