@@ -63,7 +63,7 @@ class Night:
 def is_empty(evidence: Evidence) -> bool:
     """Whether an organization has no facts at all that a night could use."""
     known = (evidence.workforce.keys, evidence.payroll, evidence.contracts, evidence.spend, evidence.reviews)
-    return not any(known) and not evidence.ended.ended
+    return not any(known) and not evidence.ended.ended and not evidence.scores.people
 
 
 def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
