@@ -105,7 +105,7 @@ def test_a_forecast_reaches_from_the_last_month_that_is_known_to_december(unit: 
 def test_a_unit_whose_categories_sum_to_more_than_an_amount_is_counted_and_takes_no_other_along(changes: dict[str, float]) -> None:
     def huge(category: str) -> list[SpendMonth]:
         rows = [replace(row, unit="huge", category=category) for row in spend("ends in July")]
-        return [replace(row, **changes) if row.month == DECEMBER - 6 else row for row in rows]
+        return [replace(row, **changes) if row.month == DECEMBER - 6 else row for row in rows]  # type: ignore[arg-type]  # by the names of the fields
 
     alone = judged(Repeating(), "ends in July")
     beside = of_rows(Repeating(), [*spend("ends in July"), *huge("a"), *huge("b")])

@@ -185,10 +185,8 @@ async def test_a_night_clears_away_all_that_expired_however_many_transactions_it
 
     async def count() -> tuple[int, int]:
         async with superuser(plain.cluster, plain.service) as connection:
-            row = await connection.fetchrow(
-                "SELECT count(*) AS kept, count(*) FILTER (WHERE listed) AS listed FROM insights WHERE org_id = $1", org
-            )
-        return row["kept"], row["listed"]
+            rows = await connection.fetch("SELECT listed FROM insights WHERE org_id = $1", org)
+        return len(rows), sum(row["listed"] for row in rows)
 
     async with plain.at(NIGHT + timedelta(days=2)):
         await plain.run()
