@@ -194,3 +194,14 @@ async def test_a_training_on_other_features_is_the_next_major_version(idle: Serv
     await retrain(idle)
     await retrain(idle)
     assert [version for version, _ in await standing(idle)] == ["1.0.0", "1.1.0", "2.0.0", "2.1.0"]
+
+
+async def test_a_rejected_candidate_of_other_features_makes_the_next_one_of_these_a_minor_version(
+    idle: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = losing(monkeypatch, 1.0, 2.0, 2.0, 0.5)
+    await retrain(idle)
+    trainings.schema = {"features": [{"name": "pay", "kind": "number"}]}
+    for _ in range(3):
+        await retrain(idle)
+    assert await standing(idle) == [("1.0.0", DEPRECATED), ("2.0.0", FAILED), ("2.1.0", FAILED), ("2.2.0", ACTIVE)]
