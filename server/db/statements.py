@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # its constructor has no annotations
 _NO_PARAMETERS: Parameters = {}
 _NO_RIGHTS = "42501"
+_DATA = "22"
 
 
 class Record(asyncpg.Record):
@@ -127,6 +128,11 @@ class DriverFailure(Exception):
         """Keep the kind of the error and PostgreSQL's code of it."""
         self.sqlstate: str = getattr(error, "sqlstate", None) or ""
         super().__init__(type(error).__name__, self.sqlstate, *([str(error)] if self.sqlstate == _NO_RIGHTS else []))
+
+
+def caused_by_data(error: BaseException) -> bool:
+    """Whether the database could not compute with a value, or would not store it (class 22): another attempt would end in the same."""
+    return isinstance(error, DBAPIError) and isinstance(error.orig, DriverFailure) and error.orig.sqlstate.startswith(_DATA)
 
 
 @contextmanager
