@@ -8,6 +8,7 @@ with the parameters in its text.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from json import JSONEncoder
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     Parameters: TypeAlias = Mapping[str, Any]
     Writer: TypeAlias = Callable[[Any], Any]
 
-DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # its constructor has no annotations
+# PostgreSQL's JSON has no infinity and no NaN: such a value is a ValueError of who gives it, and nothing is sent.
+DIALECT = PGDialect_asyncpg(json_serializer=JSONEncoder(allow_nan=False).encode)  # type: ignore[no-untyped-call]  # its constructor has no annotations
 _NO_PARAMETERS: Parameters = {}
 _NO_RIGHTS = "42501"
 _DATA = "22"

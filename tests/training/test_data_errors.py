@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
@@ -11,10 +12,13 @@ from analytics.admin.v1 import operations_service_pb2 as ops
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from server.db.engines import DbRole
 from server.identity import RunId
-from server.registry.model import ModelType
+from server.registry import store as registry
+from server.registry.model import Evidence, ModelType
+from server.registry.register import register_candidate
 from server.schedule.model import Claim
-from tests.support import runs, told
+from tests.support import runs, told, trained
 from tests.support.leftovers import superuser
 from tests.support.told import Told
 from tests.support.working import working
@@ -69,6 +73,20 @@ async def test_control_a_lost_connection_ends_the_run_so_that_it_is_taken_again(
     failing(monkeypatch, LOST)
     with pytest.raises(DBAPIError):
         await retrain(idle)
+
+
+async def test_a_number_that_json_has_not_is_refused_where_it_is_registered(idle: Service) -> None:
+    fresh = await asyncio.to_thread(trained.made)
+    infinite = replace(fresh, metrics={**fresh.metrics, "relative_error_median": float("inf")})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        async with idle.app.db.platform(DbRole.TRAINER) as tx:
+            await register_candidate(tx, uuid4(), infinite)
+    active = await trained.activate(idle.app, fresh)
+    assert active.version == "1.0.0"
+    evidence = Evidence("all rows", 1_000, "mase_median", float("nan"), None, None, "", "")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        async with idle.app.db.platform(DbRole.TRAINER) as tx:
+            await registry.prove(tx, active.model_id, evidence)
 
 
 async def test_a_training_that_the_database_cannot_compute_is_not_repeated(
