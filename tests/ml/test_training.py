@@ -133,15 +133,16 @@ def test_nothing_is_learned_from_held_out_rows_of_one_outcome_and_a_fifth_of_the
     rows = sample(600)
     out = np.array([not label and number % 2 == 0 for number, label in enumerate(rows.labels)])
     model = train_classifier(SCHEMA, rows.columns, rows.labels, seed=0, held_out=out)
-    over_time = [True if held else own for own, held in zip(rows.columns["over_time"], out, strict=True)]
-    columns = {**rows.columns, "pay": np.where(out, 1.0, np.array(rows.columns["pay"])), "over_time": over_time}
-    again = train_classifier(SCHEMA, columns, rows.labels, seed=0, held_out=out)
+    other = {name: list(column) for name, column in rows.columns.items()}
+    for place in np.nonzero(out)[0]:
+        other["pay"][place], other["over_time"][place] = 1.0, True
+    again = train_classifier(SCHEMA, other, rows.labels, seed=0, held_out=out)
     assert (again.artifact, again.card, again.metrics) == (model.artifact, model.card, model.metrics)
     assert model.rows + model.metrics.rows == 600 - out.sum()
     # The control: what measures has both outcomes, and a row that is not held out matters.
     assert 0 < model.metrics.base_rate < 1
-    changed = {**rows.columns, "over_time": [True] * 600}
-    assert train_classifier(SCHEMA, changed, rows.labels, seed=0, held_out=out).artifact != model.artifact
+    other["over_time"] = [True] * 600
+    assert train_classifier(SCHEMA, other, rows.labels, seed=0, held_out=out).artifact != model.artifact
 
 
 @pytest.mark.usefixtures("very_many")
