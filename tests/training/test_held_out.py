@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import structlog
-from structlog.testing import capture_logs
+from structlog.testing import LogCapture
 
 from server.ml import boosting, training
 from server.ml.encoding import table
@@ -206,8 +206,8 @@ def test_series_that_end_before_the_held_out_months_judge_nothing() -> None:
 def test_a_series_beyond_what_is_allowed_is_left_out_and_counted_and_the_others_train_and_judge(
     monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    # One that has logged before keeps what it logged to.
-    monkeypatch.setattr(forecasting, "_log", structlog.get_logger())
+    logs = LogCapture()
+    monkeypatch.setattr(forecasting, "_log", structlog.wrap_logger(None, [logs], wrapper_class=structlog.BoundLogger))
     own = monthly()
     values: list[float | None] = [*getattr(own.pooled, what), *[2 * LARGEST] * 60]
     pooled = PooledSeries(
@@ -219,13 +219,12 @@ def test_a_series_beyond_what_is_allowed_is_left_out_and_counted_and_the_others_
         2,
     )
     mixed = replace(own, pooled=pooled)
-    with capture_logs() as logs:
-        trained = mixed.train(silent)
-        judged = mixed.judge(artifact(trained), None, None)
+    trained = mixed.train(silent)
+    judged = mixed.judge(artifact(trained), None, None)
     assert trained == own.train(silent)
     assert judged == own.judge(artifact(trained), None, None)
     left_out = {"event": "spend.series_left_out", "series": 1, "log_level": "warning"}
-    assert logs == [left_out, left_out]
+    assert logs.entries == [left_out, left_out]
 
 
 def test_no_series_at_all_judges_nothing() -> None:
