@@ -101,9 +101,7 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
     """Measure and train; rows that are held out are for the caller to judge by, and nothing here learns from them.
 
     Measured by nested stratified cross-validation on the rows that are not held out; from `boosting.MANY_ROWS` of them on by
-    the held-out rows, or where these have not both outcomes by a stratified fifth of the others, which the trees then do not see
-    either. From `boosting.LARGE_ROWS` of the rows left for training on, nine tenths grow the trees; a tenth decides when to stop
-    and calibrates.
+    the held-out rows, or where these lack an outcome by a stratified fifth of the others, which the trees then do not see either.
 
     Args:
         schema: the features.
@@ -116,8 +114,7 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
         progress: called with the share done (0 to 1, never falling) and what comes next; what it raises ends the training.
 
     Raises:
-        TrainingDataInsufficient: fewer than `2 * folds`, or `MINIMUM_PER_CLASS`, rows of one outcome, or of very many rows fewer than
-            `LARGE_VALIDATION` beside those that measure.
+        TrainingDataInsufficient: fewer than `2 * folds`, `MINIMUM_PER_CLASS`, or of very many `LARGE_VALIDATION` rows of one outcome.
         ValueError: lengths differ, a column is not a feature, or there are fewer than 2 folds.
 
     """
@@ -134,8 +131,7 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
         metrics, evaluation, final = _cross_validated(schema, rows_of(data, rest), truth[rest], folds, chance, progress)
     else:
         if len(np.unique(truth[own])) < 2:  # noqa: PLR2004 - both outcomes
-            inner = stratified_folds(truth[rest], INNER_FOLDS, seed)[0]
-            rest, own = rest[inner[0]], rest[inner[1]]
+            rest, own = (rest[part] for part in stratified_folds(truth[rest], INNER_FOLDS, seed)[0])
         metrics, evaluation, final = _on_held_out(
             schema, (rows_of(data, rest), truth[rest]), (rows_of(data, own), truth[own]), chance, progress
         )
