@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     run_concurrency: int = Field(2, ge=1, le=16, description="Trainings and scheduled runs one worker process works on at once.")
     worker_concurrency: int = Field(8, ge=1, le=256, description="Predictions one worker process runs at once.")
     demo_organizations: int = Field(
-        414, ge=6, le=414, description="Demo organizations that `make run` loads; fewer are ready sooner and show fewer benchmarks."
+        414, ge=40, le=414, description="Demo organizations that `make run` loads; fewer are ready sooner and show fewer benchmarks."
     )
     training_at_once: int = Field(2, ge=1, le=4, description="Model types that one retraining trains at once, a core each.")
     training_minimum_rows: int = Field(200, ge=50, description="Labelled rows below which a training is refused.")

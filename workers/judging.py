@@ -1,7 +1,8 @@
 """Judge a candidate against the active version on the same rows, keep the evidence, and swap.
 
 What always holds: the swap is one transaction that checks that the version the candidate was compared with is still the active
-one; when another one is by then, the comparison is made again. A version that cannot be judged does not become active.
+one; when another one is by then, the comparison is made again. A version that cannot be judged, or whose bytes are not those that
+were registered, does not become active; an active one of which only damaged bytes are left has no say.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _EQUAL = 1e-12
 """Losses this close are equal; of equal versions the one with the newer rows is taken."""
 
 
+class _Damaged(Exception):
+    """The bytes of the candidate are not those that were registered."""
+
+
 async def settle(app: App, course: Course, model_id: ModelId) -> Model:
     """Bring a TRAINING version to ACTIVE or FAILED; a version that is past that is returned as it is.
 
@@ -45,9 +50,9 @@ async def settle(app: App, course: Course, model_id: ModelId) -> Model:
         try:
             evidence = await asyncio.to_thread(_compare, course, candidate, active, rival)
         except TrainingDataInsufficient as error:
-            async with app.db.platform(DbRole.TRAINER) as tx:
-                await registry.fail(tx, model_id, Failure.CANNOT_BE_JUDGED, f"cannot be judged: {error}")
-                return await _known(tx, model_id)
+            return await _failed(app, model_id, Failure.CANNOT_BE_JUDGED, f"cannot be judged: {error}")
+        except _Damaged:
+            return await _failed(app, model_id, Failure.DAMAGED, Failure.DAMAGED.value)
         async with app.db.platform(DbRole.TRAINER) as tx:
             await registry.lock(tx, model.type)
             if await _end(tx, model, evidence, course.objection(model.metrics)):
@@ -66,7 +71,10 @@ def worse(evidence: Evidence) -> str:
 
 
 def _compare(course: Course, candidate: Artifact, active: Model | None, rival: Artifact | None) -> Evidence:
-    judged = course.judge(candidate, rival, None if active is None else active.training_cutoff.date())
+    if not candidate.intact:
+        raise _Damaged
+    known = rival if rival is not None and rival.intact else None
+    judged = course.judge(candidate, known, None if active is None or known is None else active.training_cutoff.date())
     return Evidence(
         rule=judged.rule,
         rows=judged.rows,
@@ -89,6 +97,12 @@ async def _end(tx: Tx, model: Model, evidence: Evidence, objection: str) -> bool
         await registry.fail(tx, model.model_id, Failure.NOT_GOOD_ENOUGH if objection else Failure.WORSE, reason)
         return True
     return await registry.swap_active(tx, model.type, model.model_id, None if current is None else current.model_id)
+
+
+async def _failed(app: App, model_id: ModelId, failure: Failure, reason: str) -> Model:
+    async with app.db.platform(DbRole.TRAINER) as tx:
+        await registry.fail(tx, model_id, failure, reason)
+        return await _known(tx, model_id)
 
 
 async def _known(tx: ReadTx, model_id: ModelId) -> Model:

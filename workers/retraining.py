@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid5
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
+from server.db.statements import caused_by_data
 from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
 from server.registry.model import ModelState, ModelType
@@ -36,7 +38,7 @@ async def retrain_all(app: App, claim: Claim, progress: Progress) -> Mapping[str
 
     Raises:
         LeaseLost: the run belongs to another worker by now; nothing more is started.
-        SQLAlchemyError: the database is away.
+        SQLAlchemyError: the database is away; what it cannot do with the rows of one type is in the line of that type.
 
     """
     retraining = _Retraining(app, claim, progress)
@@ -81,8 +83,10 @@ async def _retrain(app: App, claim: Claim, model_type: ModelType, progress: Prog
     except AnalyticsError as error:
         _log.info("retraining.not_done", model_type=model_type.value, reason=error.reason)
         return _result(model_type, reason=f"{error.reason}: {error.message}")
-    except (ValueError, TypeError, LookupError, ArithmeticError):
+    except (ValueError, TypeError, LookupError, ArithmeticError, DBAPIError) as error:
         # XGBoost's errors are ValueErrors. What may pass (database, lost lease) is left to the run, which is taken again and goes on here.
+        if isinstance(error, DBAPIError) and not caused_by_data(error):
+            raise
         _log.exception("retraining.failed", model_type=model_type.value)
         return _result(model_type, reason=f"{Reason.INTERNAL}: a defect on our side ended the training")
     return _result(model_type, str(model.model_id), model.version, model.state, model.failure_reason)

@@ -13,6 +13,7 @@ import structlog
 from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.db.statements import caused_by_data
 from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
 from server.queue.bell import wait
@@ -45,6 +46,7 @@ JOBS: Mapping[str, JobFunction] = {
 
 _IDLE_SECONDS = 1.0
 _REPORT_SECONDS = 0.5
+_PASSING = (SQLAlchemyError, OSError, LeaseLost)
 _log = structlog.get_logger(__name__)
 
 
@@ -108,10 +110,11 @@ class RunWorker:
             raise
         except AnalyticsError as error:
             await self._end(claim, reporter, error.reason, error.message)
-        except (SQLAlchemyError, OSError, LeaseLost) as error:
-            # Not an end: the lease runs out and the run is taken again.
-            _log.warning("run.interrupted", job=claim.job, error=type(error).__name__, sqlstate=_sqlstate(error), exc_info=error)
-        except Exception:  # noqa: BLE001 - logged with its traceback; a defect ends the run, not the worker
+        except Exception as error:  # noqa: BLE001 - logged with its traceback; a defect ends the run, not the worker
+            if isinstance(error, _PASSING) and not caused_by_data(error):
+                # Not an end: the lease runs out and the run is taken again.
+                _log.warning("run.interrupted", job=claim.job, error=type(error).__name__, sqlstate=_sqlstate(error), exc_info=error)
+                return
             _log.exception("run.failed", job=claim.job)
             await self._end(claim, reporter, Reason.INTERNAL, "a defect on our side ended the run")
         else:

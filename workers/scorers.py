@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -52,7 +51,7 @@ class Scorers:
             artifact = await store.artifact(tx, model_id)
         if artifact is None:
             raise AnalyticsError(Kind.NOT_FOUND, Reason.MODEL_NOT_FOUND, "the model version of the job has no artifact")
-        if hashlib.sha256(artifact.content).hexdigest() != artifact.sha256:
+        if not artifact.intact:
             raise AnalyticsError(Kind.NOT_FOUND, Reason.MODEL_NOT_FOUND, "the artifact of the model version is damaged")
         try:
             return await asyncio.to_thread(loading(model_type), artifact.content, artifact.card)

@@ -13,7 +13,7 @@ from server.errors import AnalyticsError, Kind, Reason
 from server.identity import ModelId
 from server.ml.training import TrainingDataInsufficient
 from server.registry import store as registry
-from server.registry.model import Artifact, Candidate, ModelState, ModelType
+from server.registry.model import Artifact, Candidate, Failure, ModelState, ModelType
 from server.registry.register import register_candidate
 from workers.judging import settle
 from workers.strategies import STRATEGIES
@@ -36,10 +36,13 @@ async def train_shared_model(app: App, claim: Claim, progress: Progress) -> Mapp
     """Train the shared model of the type that is the run's scope; returns the JSON result of the run.
 
     Raises:
-        AnalyticsError: NOT_ENOUGH_TRAINING_DATA, there are too few rows, or what they teach is worth nothing.
+        AnalyticsError: NOT_ENOUGH_TRAINING_DATA, there are too few rows, or what they teach is worth nothing; INTERNAL, what was
+            stored of the version is damaged.
 
     """
     model, contributors = await train_type(app, ModelType(claim.scope), uuid5(claim.run_id, "model"), progress)
+    if model.failure_reason == Failure.DAMAGED:
+        raise AnalyticsError(Kind.INTERNAL, Reason.INTERNAL, f"version {model.version}: {model.failure_reason}; train anew")
     if model.state is ModelState.FAILED and (model.evidence is None or not model.evidence.active_version):
         message = f"version {model.version}: {model.failure_reason}; it stays inactive, more or better rows are needed"
         raise not_enough(message)

@@ -19,7 +19,7 @@ from analytics.v1.tenant_service_pb2 import CompanySizeRange, Industry
 from server.ctl.paging import enum_filter
 from server.ctl.program import JsonOption, start
 from server.ctl.render import print_json, print_table, when
-from server.ctl.show import named
+from server.ctl.values import named
 
 MetricsArgument: TypeAlias = Annotated[
     list[str] | None, typer.Argument(metavar="[METRIC]...", help="For example employee_turnover_rate; all when none is named.")

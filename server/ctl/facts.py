@@ -13,8 +13,7 @@ from server.ctl.fact_files import FACT_FILES
 from server.ctl.failures import BadInput
 from server.ctl.program import JsonOption, start
 from server.ctl.render import print_json, print_table, say, when
-from server.ctl.show import named
-from server.ctl.values import Unreadable, choice, shown
+from server.ctl.values import Unreadable, choice, named, shown
 
 app = typer.Typer(help="What is stored, and erasing it.")
 

@@ -24,7 +24,7 @@ _HINTS = {
     "CREDENTIALS_INVALID": "store a token of this server with `analyticsctl login`",
     "CREDENTIALS_EXPIRED": "store a new token with `analyticsctl login`",
     "NO_ACTIVE_MODEL": "train one with `analyticsctl train`",
-    "NOT_ENOUGH_TRAINING_DATA": "load employees with a known outcome (left_within_year) by `analyticsctl import employees`",
+    "NOT_ENOUGH_TRAINING_DATA": "load more facts with an outcome: employees, contracts, reviews or months of spend (`analyticsctl import`)",
     "MODEL_EVALUATION_NOT_FOUND": "versions have one from this release on: train the next with `analyticsctl train`",
     "JOB_RUN_EXISTS": "repeat with `--attach`, or follow it with `analyticsctl schedule watch ID`",
     "CURSOR_EXPIRED": "events after the remembered place are gone: remove the cursor file; --from-start begins with the oldest",

@@ -37,7 +37,7 @@ app = typer.Typer(no_args_is_help=True, help="Load facts from files.")
 _HELP = """
 Columns whose names fit a field are mapped by themselves (MonthlyIncome fills monthly_income); --map says the rest. Every
 row is checked before anything is sent. With a bad row nothing is sent and the exit code is 2, unless --skip-bad-rows.
-Empty cells, NA and null are unknown values. A row that is sent again changes nothing.
+Empty cells are unknown values, and so are NA and null but in a free text. A row that is sent again changes nothing.
 """
 
 

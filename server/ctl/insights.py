@@ -23,7 +23,7 @@ from server.ctl.connection import Connection
 from server.ctl.paging import PAGE, all_pages, enum_filter
 from server.ctl.program import JsonOption, LimitOption, start
 from server.ctl.render import as_dict, decimal, note, print_facts, print_json, print_table, when
-from server.ctl.show import named
+from server.ctl.values import named
 
 app = typer.Typer(help="What a manager should know: found at night, read in the morning.")
 

@@ -6,22 +6,16 @@ from typing import TYPE_CHECKING
 
 from analytics.admin.v1.operations_service_pb2 import JobRun, JobRunOutcome, JobRunState
 from analytics.v1.models_pb2 import Model, ModelState, ModelType
-from analytics.v1.predictions_pb2 import (
-    Contribution,
-    ContributionDirection,
-    PredictionJob,
-    PredictionJobState,
-    ValueBand,
-)
+from analytics.v1.predictions_pb2 import PredictionJob, PredictionJobState
 
 from server.ctl.failures import read_status
 from server.ctl.render import decimal, note, print_facts, print_table, refusal_lines, when
-from server.ctl.values import short_names
+from server.ctl.show_result import in_short, print_result_tables, result_facts
+from server.ctl.values import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from google.protobuf.descriptor import EnumDescriptor
     from google.rpc.status_pb2 import Status
 
 JOB_ENDED = frozenset(
@@ -32,11 +26,6 @@ JOB_ENDED = frozenset(
     }
 )
 RUN_ENDED = frozenset({JobRunState.JOB_RUN_STATE_COMPLETED, JobRunState.JOB_RUN_STATE_FAILED})
-
-
-def named(enum: EnumDescriptor, number: int) -> str:
-    """The short name of an enum value; its number when this client is older than the server."""
-    return short_names(enum).get(number, str(number))
 
 
 def job_state(job: PredictionJob) -> str:
@@ -67,19 +56,8 @@ def print_job(job: PredictionJob) -> None:
         ("ended", when(job.complete_time)),
         ("attempts", job.attempt),
     ]
-    result = job.turnover
-    if job.HasField("turnover"):
-        facts += [
-            ("score", f"{decimal(result.score)} (probability of leaving within twelve months)"),
-            ("predicted", "leaves" if result.predicted_to_leave else "stays"),
-            ("confidence", decimal(result.confidence)),
-            ("drift", "the model was flagged as drifting" if result.model_was_drifting else ""),
-        ]
-    print_facts("", facts)
-    if job.HasField("turnover"):
-        print_table(
-            "Contributions, log-odds", ["feature", "direction", "contribution #", "value"], map(_contribution, result.contributions)
-        )
+    print_facts("", [*facts, *result_facts(job)])
+    print_result_tables(job)
     if job.HasField("error"):
         print_error(job.error)
 
@@ -98,13 +76,13 @@ def print_jobs(jobs: Sequence[PredictionJob]) -> None:
             named(ModelType.DESCRIPTOR, job.model_type),
             job.model_version,
             job_state(job),
-            decimal(job.turnover.score) if job.HasField("turnover") else "",
+            in_short(job),
             read_status(job.error).reason if job.HasField("error") else "",
             when(job.create_time),
         )
         for job in jobs
     ]
-    print_table("", ["id", "type", "version", "state", "score #", "reason", "created"], rows)
+    print_table("", ["id", "type", "version", "state", "result #", "reason", "created"], rows)
 
 
 def print_run(run: JobRun) -> None:
@@ -170,7 +148,14 @@ def print_model(model: Model, *, organizations: int | None = None) -> None:
             ("PR AUC", f"{decimal(metrics.pr_auc)} (base rate {decimal(metrics.base_rate)})"),
             ("Brier score", decimal(metrics.brier_score)),
             ("calibration error", decimal(metrics.calibration_error)),
-            ("cross-validation", f"{metrics.folds} folds"),
+            ("measured by", f"cross-validation, {metrics.folds} folds" if metrics.folds else "held-out rows"),
+        ]
+    if model.HasField("forecast"):
+        found = model.forecast
+        facts += [
+            ("MASE, median", f"{decimal(found.mase_median)} (seasonal naive {decimal(found.baseline_mase_median)})"),
+            ("WAPE", f"{decimal(found.wape)} (seasonal naive {decimal(found.baseline_wape)})"),
+            ("coverage of 80 %", f"{found.coverage:.1%} of {found.points:,} amounts"),
         ]
     facts.append(("why it failed", model.failure_reason))
     print_facts(f"Model {named(ModelType.DESCRIPTOR, model.type)}", facts)
@@ -206,22 +191,19 @@ def print_models(models: Sequence[Model]) -> None:
         )
         for model in models
     ]
-    columns = ["type", "version", "state", "ROC AUC #", "PR AUC #", "Brier #", "cal. error #", "rows #", "created", "id"]
+    columns = ["type", "version", "state", "ROC AUC #", "PR AUC #", "Brier #", "cal. error #", "MASE #", "rows #", "created", "id"]
     print_table("", columns, rows)
 
 
-def _metrics(model: Model) -> tuple[str, str, str, str]:
+def _metrics(model: Model) -> tuple[str, str, str, str, str]:
+    mase = decimal(model.forecast.mase_median) if model.HasField("forecast") else ""
     if not model.HasField("classification"):
-        return ("", "", "", "")
+        return ("", "", "", "", mase)
     metrics = model.classification
     return (
         decimal(metrics.roc_auc),
         decimal(metrics.pr_auc),
         decimal(metrics.brier_score),
         decimal(metrics.calibration_error),
+        mase,
     )
-
-
-def _contribution(item: Contribution) -> tuple[str, str, str, str]:
-    direction = named(ContributionDirection.DESCRIPTOR, item.direction)
-    return (item.feature, direction, f"{item.contribution:+.3f}", named(ValueBand.DESCRIPTOR, item.band))

@@ -23,8 +23,7 @@ from server.ctl.failures import BadInput
 from server.ctl.paging import PAGE, all_pages, enum_filter
 from server.ctl.program import JsonOption, LimitOption, start
 from server.ctl.render import as_dict, print_facts, print_json, print_table, when
-from server.ctl.show import named
-from server.ctl.values import FieldKind, FieldSpec, Unreadable, read, shown
+from server.ctl.values import FieldKind, FieldSpec, Unreadable, named, read, shown
 
 profile_app = typer.Typer(help="What the organization says of itself.")
 switches_app = typer.Typer(help="What the organization allows.")

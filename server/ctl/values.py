@@ -9,7 +9,7 @@ import datetime
 import math
 import re
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -88,6 +88,11 @@ def short_names(enum: EnumDescriptor) -> dict[int, str]:
     """Number -> name without the enum's prefix, lower case: `turnover_prediction`."""
     prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper() + "_"
     return {value.number: value.name.removeprefix(prefix).lower() for value in enum.values}
+
+
+def named(enum: EnumDescriptor, number: int) -> str:
+    """The short name of an enum value; its number when this client is older than the server."""
+    return short_names(enum).get(number, str(number))
 
 
 def spellings(enum: EnumDescriptor) -> dict[str, int]:
@@ -169,7 +174,12 @@ def _plain(text: str) -> str:
 
 def _amount(text: str, *, signed: bool) -> str:
     """The contract's own writing of a decimal number; nothing is rounded, for a wrong cent is a wrong value."""
-    value = Decimal(_plain(text))
+    try:
+        value = Decimal(_plain(text))
+    except InvalidOperation:
+        # An exponent of twenty digits.
+        msg = f"{shown(text)} is not an amount"
+        raise Unreadable(msg) from None
     if not value:
         return "0"
     if value < 0 and not signed:

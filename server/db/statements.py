@@ -8,6 +8,7 @@ with the parameters in its text.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from json import JSONEncoder
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     Parameters: TypeAlias = Mapping[str, Any]
     Writer: TypeAlias = Callable[[Any], Any]
 
-DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # its constructor has no annotations
+# PostgreSQL's JSON has no infinity and no NaN: such a value is a ValueError of who gives it, and nothing is sent.
+DIALECT = PGDialect_asyncpg(json_serializer=JSONEncoder(allow_nan=False).encode)  # type: ignore[no-untyped-call]  # its constructor has no annotations
 _NO_PARAMETERS: Parameters = {}
 _NO_RIGHTS = "42501"
+_DATA = "22"
 
 
 class Record(asyncpg.Record):
@@ -127,6 +130,11 @@ class DriverFailure(Exception):
         """Keep the kind of the error and PostgreSQL's code of it."""
         self.sqlstate: str = getattr(error, "sqlstate", None) or ""
         super().__init__(type(error).__name__, self.sqlstate, *([str(error)] if self.sqlstate == _NO_RIGHTS else []))
+
+
+def caused_by_data(error: BaseException) -> bool:
+    """Whether the database could not compute with a value, or would not store it (class 22): another attempt would end in the same."""
+    return isinstance(error, DBAPIError) and isinstance(error.orig, DriverFailure) and error.orig.sqlstate.startswith(_DATA)
 
 
 @contextmanager

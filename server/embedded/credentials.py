@@ -76,7 +76,7 @@ def load_passwords(folder: Path) -> Passwords:
 
 def _whole(kept: dict[str, str]) -> dict[str, str]:
     """Return what was kept; the first release had these, so a file without them was cut off, and others would open nothing."""
-    missing = {"owner", "app", "dispatch", "trainer", "secret_key", "place"} - set(kept)
+    missing = _FROM_THE_BEGINNING - set(kept)
     if missing:
         msg = f"without {', '.join(sorted(missing))}"
         raise ValueError(msg)

@@ -33,17 +33,12 @@ SPIKES = About((InsightType.PAYROLL_COST_SPIKE,), "costCentre")
 BUDGETS = About((InsightType.BUDGET_OVERRUN,), "budgetName")
 
 
-async def forget(tx: Tx, org: OrgId, key: str | None) -> int:
-    """Delete insights that name a key of a fact anywhere in their data points, or with None all; returns how many.
-
-    Whoever erases facts calls it in the same transaction. The next run finds again what still is so without that fact. Keys of
-    people stand in data points only, never in a title or a description, where no search would find a short one.
-    """
-    return len(await store.forget(tx, org, key))
-
-
 async def forget_employee(tx: Tx, org: OrgId, key: str, cause: Cause) -> None:
-    """Delete insights that name an employee, also among others: their figures are of him too."""
+    """Delete insights that name an employee anywhere in their data points, also among others: their figures are of him too.
+
+    The next run finds again what still is so without him. Keys of people stand in data points only, never in a title or a
+    description, where no search would find a short one.
+    """
     await _tell(tx, org, await store.forget(tx, org, key), cause)
 
 

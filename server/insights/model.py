@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
@@ -111,6 +111,10 @@ class Finding:
         actions: in the order in which to take them.
         expires_at: when it is no longer shown unless found again.
         provenance: where it comes from.
+        fingerprint: 32 bytes by which a later run finds the same insight again.
+        digest: 32 bytes that change with what the finding says: not with its expiry, and not with the facts' newest date.
+
+    The last two are made with the finding, so that nobody computes them while a transaction is open.
 
     Raises:
         ValueError: a number is not finite or out of its range, a time has no zone, or the data points are no plain JSON or
@@ -128,9 +132,11 @@ class Finding:
     actions: tuple[Action, ...]
     expires_at: datetime
     provenance: Provenance
+    fingerprint: bytes = field(init=False, repr=False, compare=False)
+    digest: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse what could not be stored or shown."""
+        """Refuse what could not be stored or shown, and make the bytes that stand for it."""
         if not 0.0 <= self.confidence <= 1.0:
             raise _nonsense(self, f"confidence {self.confidence} is not within 0 to 1")
         if not math.isfinite(self.severity):
@@ -143,6 +149,8 @@ class Finding:
         texts += [text for action in self.actions for text in (action.action, action.estimated_impact, action.resource_url)]
         if any("\0" in text for text in texts):
             raise _nonsense(self, "a text has a NUL character")
+        object.__setattr__(self, "fingerprint", fingerprint(self.insight_type, self.subject))
+        object.__setattr__(self, "digest", _digest(self))
 
     @property
     def category(self) -> Category:
@@ -150,21 +158,9 @@ class Finding:
         return CATEGORY_OF[self.insight_type]
 
     @property
-    def fingerprint(self) -> bytes:
-        """32 bytes by which a later run finds the same insight again."""
-        return fingerprint(self.insight_type, self.subject)
-
-    @property
     def shown_confidence(self) -> float:
         """The confidence as callers see and filter it."""
         return round(self.confidence, CONFIDENCE_DECIMALS)
-
-    @property
-    def digest(self) -> bytes:
-        """32 bytes that change with what the finding says: not with its expiry, and not with the facts' newest date."""
-        says = [self.title, self.description, self.shown_confidence, self.severity, self.data_points]
-        says += [[action.action, action.priority, action.estimated_impact, action.resource_url] for action in self.actions]
-        return hashlib.sha256(json.dumps(says, sort_keys=True, allow_nan=False).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +200,12 @@ Encode: TypeAlias = Callable[[Insight], bytes]
 def fingerprint(insight_type: InsightType, subject: str) -> bytes:
     """Return the 32 bytes that stand for a subject of a type."""
     return hashlib.sha256(f"{insight_type}\x00{subject}".encode()).digest()
+
+
+def _digest(finding: Finding) -> bytes:
+    says = [finding.title, finding.description, finding.shown_confidence, finding.severity, finding.data_points]
+    says += [[action.action, action.priority, action.estimated_impact, action.resource_url] for action in finding.actions]
+    return hashlib.sha256(json.dumps(says, sort_keys=True, allow_nan=False).encode()).digest()
 
 
 def _nonsense(finding: Finding, fault: str) -> ValueError:

@@ -167,7 +167,11 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class AsItIs:
-    """An insight as its caller sees it; `message` is that of the time when it was active, None says that it is not dismissed."""
+    """An insight as its caller sees it; None says that it is not dismissed.
+
+    `message` is what the latest run that found it says, also of one that is dismissed; `revision` is newer where somebody
+    dismissed it since.
+    """
 
     message: bytes
     revision: int

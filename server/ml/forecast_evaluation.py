@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from server.ml.forecast_metrics import inside, pinball
+from server.ml.forecast_metrics import inside, pinball, ratio
 from server.ml.forecaster import base
 from server.ml.importance import importances, spread
 from server.ml.quantile_trees import QUANTILES
@@ -84,7 +84,7 @@ class ForecastEvaluation:
 
 def of_forecasts(points: Points, horizons: Places, importance: tuple[Importance, ...]) -> ForecastEvaluation:
     """Everything about at least one point; `horizons` are the months ahead of each (n,)."""
-    errors, naive_errors = (np.abs(points.truth - found[:, 1]) / points.scale for found in (points.quantiles, points.naive))
+    errors, naive_errors = (ratio(np.abs(points.truth - found[:, 1]), points.scale) for found in (points.quantiles, points.naive))
     by_series = _means(points.series, errors)
     return ForecastEvaluation(
         series=len(by_series),
@@ -117,8 +117,8 @@ def _figures(points: Points, months: int) -> HorizonFigures:
 
 def _of(points: Points, quantiles: Values) -> tuple[float, float, float]:
     """Median scaled error, coverage and mean pinball loss of quantiles (n, 3)."""
-    error = np.median(_means(points.series, np.abs(points.truth - quantiles[:, 1]) / points.scale))
-    losses = [pinball(points.truth, quantiles[:, place], share) / points.scale for place, share in enumerate(QUANTILES)]
+    error = np.median(_means(points.series, ratio(np.abs(points.truth - quantiles[:, 1]), points.scale)))
+    losses = [ratio(pinball(points.truth, quantiles[:, place], share), points.scale) for place, share in enumerate(QUANTILES)]
     found = (error, np.mean(inside(points.truth, quantiles)), np.mean(losses))
     return (round(float(found[0]), _DECIMALS), round(float(found[1]), _DECIMALS), round(float(found[2]), _DECIMALS))
 

@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 MINIMUM_CHANGES = YEAR
 """Pairs of months a year apart that the scale of a series needs: two years of data."""
 
+BOUND = 1e6
+"""The most that a ratio counts: where the other error is 0, as that of the naive forecast for a fixed rent, it would be infinite."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForecastMetrics:
     """How good forecasts are on held-out months, each forecast from 1 to 12 months before.
 
     A series is judged when its training part has two years of data that are not all alike; the others have no scale. All are at
-    least 0; smaller is better but for `coverage` (0.8 is right) and `better_share`.
+    least 0 and finite; smaller is better but for `coverage` (0.8 is right) and `better_share`. What is in units of a scale, of another
+    error or of the values counts as `BOUND` at most, for each point or series.
 
     Args:
         series: how many series were judged.
@@ -161,28 +165,28 @@ class Points:
             raise ValueError(msg)
         error = np.abs(self.truth - self.quantiles[:, 1])
         naive_error = np.abs(self.truth - self.naive[:, 1])
-        mase, naive_mase = self._by_series(error / self.scale), self._by_series(naive_error / self.scale)
+        mase, naive_mase = self._by_series(ratio(error, self.scale)), self._by_series(ratio(naive_error, self.scale))
         absolute, naive_absolute = self._by_series(error), self._by_series(naive_error)
-        low, middle, high = (pinball(self.truth, self.quantiles[:, place], share) / self.scale for place, share in enumerate(QUANTILES))
-        size = max(float(np.sum(np.abs(self.truth))), np.finfo(np.float64).tiny)
+        low, middle, high = (ratio(pinball(self.truth, self.quantiles[:, at], share), self.scale) for at, share in enumerate(QUANTILES))
+        size = np.sum(np.abs(self.truth))
         return ForecastMetrics(
             series=len(mase),
             points=len(self.truth),
             mase_median=float(np.median(mase)),
             mase_mean=float(np.mean(mase)),
-            relative_error_median=float(np.median(_ratio(absolute, naive_absolute))),
+            relative_error_median=float(np.median(_relative(absolute, naive_absolute))),
             better_share=float(np.mean(absolute < naive_absolute)),
-            wape=float(np.sum(error)) / size,
+            wape=float(ratio(np.sum(error), size)),
             pinball_low=float(np.mean(low)),
             pinball_median=float(np.mean(middle)),
             pinball_high=float(np.mean(high)),
             coverage=float(np.mean(inside(self.truth, self.quantiles))),
-            width=float(np.mean((self.quantiles[:, 2] - self.quantiles[:, 0]) / self.scale)),
+            width=float(np.mean(ratio(self.quantiles[:, 2] - self.quantiles[:, 0], self.scale))),
             naive_mase_median=float(np.median(naive_mase)),
             naive_mase_mean=float(np.mean(naive_mase)),
-            naive_wape=float(np.sum(naive_error)) / size,
+            naive_wape=float(ratio(np.sum(naive_error), size)),
             naive_coverage=float(np.mean(inside(self.truth, self.naive))),
-            naive_width=float(np.mean((self.naive[:, 2] - self.naive[:, 0]) / self.scale)),
+            naive_width=float(np.mean(ratio(self.naive[:, 2] - self.naive[:, 0], self.scale))),
         )
 
     def _by_series(self, errors: Values) -> Values:
@@ -204,7 +208,15 @@ def pinball(truth: Values, quantile: Values, share: float) -> Values:
     return loss
 
 
-def _ratio(error: Values, other: Values) -> Values:
+def ratio(value: Values | np.float64, unit: Values | np.float64) -> Values:
+    """Values of at least 0 in units of others, `BOUND` at most; 0 of any unit is 0."""
+    within = value < BOUND * unit
+    # A division that would overflow is not made.
+    found: Values = np.where(within, value / np.where(within, unit, 1.0), np.where(value > 0, BOUND, 0.0))
+    return found
+
+
+def _relative(error: Values, other: Values) -> Values:
     """Error over the other's; two without any are alike."""
-    found: Values = np.where(other > 0, error / np.where(other > 0, other, 1.0), np.where(error > 0, np.inf, 1.0))
+    found: Values = np.where((error > 0) | (other > 0), ratio(error, other), 1.0)
     return found

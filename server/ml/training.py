@@ -57,7 +57,8 @@ class TrainedModel:
         artifact: the trees, UBJSON.
         card: plain JSON value that `Scorer.load` needs beside the artifact: schema, encoding, calibration, settings.
         metrics: from cross-validation, or of very many rows from held-out ones (`folds` is 0 then).
-        rows: how many the trees were made of.
+        rows: how many the model was made of. From `boosting.LARGE_ROWS` on nine tenths of them grew the trees; the other tenth
+            decided when to stop and calibrated.
         evaluation: what there is to draw of the same rows as the metrics.
 
     """
@@ -100,7 +101,7 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
     """Measure and train; rows that are held out are for the caller to judge by, and nothing here learns from them.
 
     Measured by nested stratified cross-validation on the rows that are not held out; from `boosting.MANY_ROWS` of them on by
-    the held-out rows, or where there are none by a stratified fifth, which the trees then do not see either.
+    the held-out rows, or where these lack an outcome by a stratified fifth of the others, which the trees then do not see either.
 
     Args:
         schema: the features.
@@ -113,7 +114,7 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
         progress: called with the share done (0 to 1, never falling) and what comes next; what it raises ends the training.
 
     Raises:
-        TrainingDataInsufficient: fewer than `2 * folds`, or `MINIMUM_PER_CLASS`, rows of one outcome.
+        TrainingDataInsufficient: fewer than `2 * folds`, `MINIMUM_PER_CLASS`, or of very many `LARGE_VALIDATION` rows of one outcome.
         ValueError: lengths differ, a column is not a feature, or there are fewer than 2 folds.
 
     """
@@ -124,13 +125,13 @@ def train_classifier(  # noqa: PLR0913 - the data, and options passed by name
         msg = "columns, labels and what is held out have the same length"
         raise ValueError(msg)
     rest, own = np.nonzero(~out)[0], np.nonzero(out)[0]
-    _require_both_classes(truth[rest], folds)
+    _require_both_classes(truth[rest], max(2 * folds, MINIMUM_PER_CLASS))
     chance = _Chance(seed, threads)
     if len(rest) < boosting.MANY_ROWS:
         metrics, evaluation, final = _cross_validated(schema, rows_of(data, rest), truth[rest], folds, chance, progress)
     else:
         if len(np.unique(truth[own])) < 2:  # noqa: PLR2004 - both outcomes
-            rest, own = stratified_folds(truth, INNER_FOLDS, seed)[0]
+            rest, own = (rest[part] for part in stratified_folds(truth[rest], INNER_FOLDS, seed)[0])
         metrics, evaluation, final = _on_held_out(
             schema, (rows_of(data, rest), truth[rest]), (rows_of(data, own), truth[own]), chance, progress
         )
@@ -203,6 +204,7 @@ def _fit(  # noqa: PLR0913 - the data and what the result depends on
 
 def _fit_many(schema: FeatureSchema, data: Table, labels: Labels, chance: _Chance, tick: Callable[[], None]) -> _Fitted:
     """Of very many rows: the shape by a sample, then one run of the trees that stops by rows it does not learn from."""
+    _require_both_classes(labels, LARGE_VALIDATION, " beside those that measure")
     encoder, examples = _examples(schema, data, labels, chance)
     seed, threads = chance.seed, chance.threads
     rest, own = stratified_folds(labels, LARGE_VALIDATION, seed + 1)[0]
@@ -242,10 +244,9 @@ def _truth(labels: Sequence[bool] | Flags) -> Labels:
     return found.astype(np.int8)
 
 
-def _require_both_classes(labels: Labels, folds: int) -> None:
+def _require_both_classes(labels: Labels, needed: int, where: str = "") -> None:
     positives = int(labels.sum())
     negatives = len(labels) - positives
-    needed = max(2 * folds, MINIMUM_PER_CLASS)
     if min(positives, negatives) < needed:
-        msg = f"training needs at least {needed} rows of each outcome; there are {positives} with it and {negatives} without"
+        msg = f"training needs at least {needed} rows of each outcome{where}; there are {positives} with it and {negatives} without"
         raise TrainingDataInsufficient(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ class Failure(StrEnum):
     CANNOT_BE_JUDGED = "cannot be judged"
     NOT_GOOD_ENOUGH = "no better than a plain guess, or not as sure as it says"
     WORSE = "worse than the active version"
+    DAMAGED = "its stored bytes are not those that were registered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Evidence:
         measure: what the losses are, for example `brier_score`; smaller is better.
         candidate: loss of the version.
         baseline: loss of the naive baseline on these rows; None when it was not measured on them.
-        active: loss of the active version; None when there was none.
+        active: loss of the active version; None when there was none, or what is stored of it cannot be loaded.
         active_version: of the active version; empty when there was none.
         active_id: the same, as its id.
 
@@ -122,6 +124,11 @@ class Artifact:
     content: bytes
     sha256: str
     card: Json
+
+    @property
+    def intact(self) -> bool:
+        """Whether the bytes are those that were registered; asked before they are read, wherever that is."""
+        return hashlib.sha256(self.content).hexdigest() == self.sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,17 +18,17 @@ FIRST_VERSION = "1.0.0"
 
 
 async def register_candidate(tx: Tx, model_id: UUID, candidate: Candidate) -> Model:
-    """Store the candidate as TRAINING under the next version: minor for the same feature schema, else major.
+    """Store the candidate as TRAINING under the next version: minor for the feature schema of the newest version, else major.
 
-    Waits for other candidates of the type, so that no two get the same version.
+    The newest one counts, whatever became of it: else each candidate after a rejected one of a new schema would be a major version
+    more. Waits for other candidates of the type, so that no two get the same version.
     """
     await store.lock(tx, candidate.type)
     known = [Version.parse(text) for text in await store.versions(tx, candidate.type)]
     version = FIRST_VERSION
     if known:
         newest = max(known, key=lambda version: (version.major, version.minor, version.patch))
-        current = await store.active(tx, candidate.type)
-        same_schema = current is None or current.schema == candidate.schema
+        same_schema = await store.schema(tx, candidate.type, str(newest)) == candidate.schema
         version = str(newest.next_minor() if same_schema else newest.next_major())
     name = f"{candidate.type.value.replace('_', ' ').capitalize()} {version}"
     await store.add(tx, ModelId(model_id), name, version, candidate)

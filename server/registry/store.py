@@ -80,6 +80,13 @@ async def versions(tx: ReadTx, model_type: ModelType) -> Sequence[str]:
     return [row.version for row in await tx.all(select(_models.version).where(_models.type == model_type))]
 
 
+async def schema(tx: ReadTx, model_type: ModelType, version: str) -> Json:
+    """Return the feature schema of a version that is registered."""
+    row = await tx.one(select(_models.schema).where(_models.type == model_type, _models.version == version))
+    found: Json = row.schema
+    return found
+
+
 async def add(tx: Tx, model_id: ModelId, name: str, version: str, candidate: Candidate) -> None:
     """Register a candidate, TRAINING, with its artifact and what there is to draw of it."""
     await tx.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -62,7 +63,11 @@ def check_tenant(events: Sequence[Envelope], org: OrgId) -> None:
 
 async def publish(app: App, call: Call, events: Sequence[Envelope]) -> list[pb.PublishEventsItem]:
     """Accept or refuse each event; an id that was accepted in the last 24 hours gets its first answer."""
-    inbound = [_Inbound(index, event.id.lower(), request_hash(event, _OF_THE_DELIVERY), event) for index, event in enumerate(events)]
+    inbound = []
+    for index, event in enumerate(events):
+        inbound.append(_Inbound(index, event.id.lower(), request_hash(event, _OF_THE_DELIVERY), event))
+        # A full call of large inputs takes a second, in which others are to be served.
+        await asyncio.sleep(0)
     firsts: dict[str, _Inbound] = {}
     for each in inbound:
         firsts.setdefault(each.event_id, each)
@@ -104,7 +109,10 @@ async def _predict(app: App, call: Call, events: Sequence[_Inbound]) -> _Answers
         return {}
     org = call.caller.org
     origins = [replace(origin(call), correlation_id=each.event.correlation_id, causation_id=each.event_id) for each in events]
-    asked = [caught(partial(_ask, each, who, call)) for each, who in zip(events, origins, strict=True)]
+    asked = []
+    for each, who in zip(events, origins, strict=True):
+        asked.append(caught(partial(_ask, each, who, call)))
+        await asyncio.sleep(0)
     outcomes = await prepare_each(app, org, asked)
     async with kept_inputs(app, [outcome for outcome in outcomes if isinstance(outcome, Prepared)], call) as queued:
         async with app.tx(org) as tx:

@@ -194,12 +194,6 @@ def judge(series: MonthlySeries, month: int) -> Judgement | None:
     return judgement if judgement.is_finite else None
 
 
-def judge_all(series: MonthlySeries) -> list[Judgement]:
-    """Judge every month that can be, each against those before it."""
-    found = (judge(series, series.first + place) for place in range(len(series.values)))
-    return [judgement for judgement in found if judgement is not None]
-
-
 def _past(times: Numbers, calendar: np.ndarray[tuple[int], np.dtype[np.int64]], values: Numbers) -> _Past:
     candidates = Candidates.of(calendar)
     floor = FLOOR_SHARE * median(np.abs(values)) or FLOOR_SHARE * float(np.mean(np.abs(values)))

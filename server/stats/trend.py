@@ -97,11 +97,14 @@ def change(periods: Sequence[PeriodScores], width: float) -> Change | None:
     earlier = _pooled(before)
     least = LEAST_DEVIATION * width
     variances = [max(period.deviation, least) ** 2 / period.count for period in (recent, earlier)]
+    single = math.sqrt((max(recent.deviation, least) ** 2 + max(earlier.deviation, least) ** 2) / 2)
     error = math.sqrt(sum(variances))
+    if error == 0 or single == 0:
+        # Of a tiny scale squares are too small for a number.
+        return None
     # Welch and Satterthwaite; the parts are shares so that no square can overflow.
     shares = [variance / sum(variances) for variance in variances]
     free = 1 / sum(share**2 / (period.count - 1) for share, period in zip(shares, (recent, earlier), strict=True))
-    single = math.sqrt((max(recent.deviation, least) ** 2 + max(earlier.deviation, least) ** 2) / 2)
     moved = recent.mean - earlier.mean
     trust = 1 / math.hypot(1.0, error / (TYPICAL_MOVE * single))
     slope = theil_sen(np.arange(len(known), dtype=np.float64), np.array([period.mean for period in known]))

@@ -45,7 +45,7 @@ _SPEND = text("SELECT contributor, series, category, as_of, amount, budget FROM 
 
 
 async def pooled_turnover_rows(tx: ReadTx) -> Read[PooledRows]:
-    """Read the latest labelled state of every employee of every consenting organization."""
+    """Read the first state with an outcome of every employee and year of every consenting organization."""
     return await _pooled(tx, "pooled_turnover_rows", "left_within_year", ATTRIBUTES)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from analytics.events.v1 import envelope_pb2, event_options_pb2, event_service_pb2
 from analytics.v1 import models_pb2
-from google.type.date_pb2 import Date
 
 from server.events.model import SOURCE
 from server.registry.model import ModelType
@@ -99,9 +98,6 @@ def _fill(payload: Message, content: Json) -> None:
             # One that only a newer release knows stays unspecified: the reader must not stop at the event for ever.
             if value in _KNOWN_MODEL_TYPES:
                 setattr(payload, field.name, model_type_message(ModelType(str(value))))
-        elif field.message_type is Date.DESCRIPTOR:
-            day = date.fromisoformat(str(value))
-            getattr(payload, field.name).CopyFrom(Date(year=day.year, month=day.month, day=day.day))
         else:
             setattr(payload, field.name, value)
 

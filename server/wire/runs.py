@@ -100,7 +100,8 @@ def model_ids(run: Run) -> Sequence[ModelId]:
     """Return the versions that a run's result names."""
     result = run.result or {}
     named = [result.get("model_id"), *(each.get("model_id") for each in _types(result))]
-    return [ModelId(UUID(each)) for each in named if isinstance(each, str)]
+    # Of a type that got no version it is empty.
+    return [ModelId(UUID(each)) for each in named if isinstance(each, str) and each]
 
 
 def mark_message(mark: Mark) -> pb.JobRunOrganization:

@@ -18,6 +18,7 @@ from server.audit.store import COUNT
 from server.facts.load import DELETED
 from server.facts.model import ATTRIBUTES, INTEGER_ATTRIBUTES, NUMBER_ATTRIBUTES, TEXT_ATTRIBUTES, FactSet
 from server.identity import OrgId
+from server.insights.detect import performance
 from server.insights.evidence import store
 from server.insights.evidence.model import EPOCH_ORDINAL, EndedContracts, Scores
 from server.insights.store import take_turn
@@ -245,6 +246,8 @@ async def test_only_contracts_in_force_or_lately_over_are_open_and_only_recent_e
         contract("overdue", active, Date(year=2026, month=8, day=23)),
         contract("over-for-long", active, Date(year=2026, month=8, day=22)),
         contract("active-but-terminated", active, Date(year=2027, month=1, day=1), "TERMINATED"),
+        contract("active-but-disputed", active, Date(year=2027, month=1, day=1), "DISPUTED"),
+        contract("active-and-changed", active, Date(year=2027, month=1, day=1), "CHANGED"),
         contract("active-and-renewed", active, Date(year=2027, month=1, day=1), "RENEWED"),
         contract("renewed", ended, Date(year=2026, month=5, day=1), "RENEWED"),
         contract("lapsed", ended, Date(year=2026, month=5, day=1), "LAPSED"),
@@ -254,7 +257,7 @@ async def test_only_contracts_in_force_or_lately_over_are_open_and_only_recent_e
     ]
     await load(shared, org, pb.IngestFactsRequest(contracts=pb.ContractBatch(contracts=rows)))
     found = await read(shared, org)
-    in_force = ["active-and-renewed", "later", "open", "overdue"]
+    in_force = ["active-and-changed", "active-and-renewed", "later", "open", "overdue"]
     assert [(each.contract_key, each.notice_days, each.value, each.auto_renew) for each in found.contracts] == [
         (key, 30, 1200.0, None) for key in in_force
     ]
@@ -306,6 +309,16 @@ async def test_reviews_fall_into_quarters_that_end_with_the_last_complete_month(
     assert [(each.team, each.ended, each.people, each.reviews, each.mean, each.deviation) for each in found.reviews] == [
         ("t", ended, 1, 1, 3.0, 0.0)
     ]
+
+
+async def test_as_many_quarters_of_reviews_are_read_as_are_compared_and_no_more(shared: Service, org: str) -> None:
+    months = [(2023 + place // 12, place % 12 + 1) for place in range(46)]
+    rows = [
+        performance_pb2.PerformanceReview(employee_key="a", review_date=Date(year=year, month=month, day=1), team="t", score=3.0)
+        for year, month in months
+    ]
+    await load(shared, org, pb.IngestFactsRequest(performance_reviews=pb.PerformanceReviewBatch(reviews=rows)))
+    assert [each.reviews for each in (await read(shared, org)).reviews] == [3] * performance.MOST_PERIODS
 
 
 async def test_reviews_of_a_quarter_are_kept_apart_by_their_scale(shared: Service, org: str) -> None:

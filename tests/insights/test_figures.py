@@ -88,6 +88,19 @@ def test_an_exit_from_before_somebody_came_makes_no_rate_and_is_counted() -> Non
     assert staff.early_exits(workforce(*stay, (day(2025, 1, 31), day(2026, 3, 31), day(2026, 4, 10)))) == 0
 
 
+def test_an_exit_from_before_somebody_came_makes_no_leaver_beside_true_ones() -> None:
+    stay = [(day(2025, 10, 31), day(2026, 10, 31), None)] * 14
+    left = (day(2025, 10, 31), day(2026, 3, 31), day(2026, 4, 10))
+    early = [(day(2026, 5, 31), day(2026, 10, 31), day(2026, 1, 15))] * 5
+    people = workforce(*stay, left, *early)
+    assert staff.early_exits(people) == 5
+    months = staff.headcounts(people, TODAY)
+    assert sum(month.leavers for month in months if month is not None) == 1
+    found = staff.rate(people, months)
+    assert found is not None
+    assert (found.leavers, found.rate) == (1, pytest.approx(1 / staff.mean_headcount(months)))  # type: ignore[operator]  # known
+
+
 def test_months_before_the_first_state_are_not_known() -> None:
     people = workforce(*[(day(2026, 8, 31), day(2026, 10, 31), None)] * 4, (day(2026, 8, 31), day(2026, 8, 31), day(2026, 9, 10)))
     counted = staff.headcounts(people, TODAY)
@@ -98,7 +111,7 @@ def test_months_before_the_first_state_are_not_known() -> None:
 
 def test_an_organization_without_employees_has_no_figures() -> None:
     nobody = workforce()
-    assert (list(staff.present(nobody)), staff.headcounts(nobody, TODAY), staff.newest_day(nobody)) == ([], [], None)
+    assert (list(staff.present(nobody)), staff.headcounts(nobody, TODAY)) == ([], [])
     assert staff.mean_headcount([]) is None
 
 
@@ -207,7 +220,26 @@ def test_a_scale_that_is_not_told_ends_at_five_or_at_the_highest_mean() -> None:
     assert judged(3.0, None).highest == 5.0
     assert judged(80.0, None).highest == 80.0
     assert judged(0.4, 10.0).highest == 10.0
-    assert judged(0.4, 10.0).lowest == 0.4
+
+
+def test_a_scale_with_a_mean_below_one_or_of_at_most_one_begins_at_zero_and_any_other_at_one() -> None:
+    def lowest(scale: float | None, *means: float) -> float:
+        quarters = [TeamQuarter("a", date(2026, 3 * place + 3, 30), 6, 6, mean, 0.5, scale) for place, mean in enumerate(means)]
+        (team,), _ = agreements.team_reviews(quarters)
+        return team.lowest
+
+    assert [lowest(scale, 0.9, 0.6) for scale in (1.0, 10.0, None)] == [0.0, 0.0, 0.0]
+    assert lowest(1.0, 1.0, 1.0) == 0.0
+    assert [lowest(scale, 4.0, 1.0) for scale in (5.0, None)] == [1.0, 1.0]
+
+
+def test_a_fall_on_a_scale_up_to_one_is_told_as_a_share_of_that_scale() -> None:
+    ends = (date(2026, 4, 30), date(2026, 7, 31), date(2026, 10, 31))
+    quarters = [TeamQuarter("a", ended, 12, 12, mean, 0.1, 1.0) for ended, mean in zip(ends, (0.9, 0.9, 0.6), strict=True)]
+    teams, _ = agreements.team_reviews(quarters)
+    (found,) = performance.detect(teams, datetime(2026, 11, 21, 3, tzinfo=UTC)).findings
+    assert found.severity == pytest.approx(0.3)
+    assert "on a scale from 0 to 1" in found.description
 
 
 def test_a_change_of_scale_is_no_fall_and_only_what_is_on_the_newest_scale_is_compared() -> None:

@@ -8,9 +8,9 @@ import pytest
 from analytics.v1 import insights_pb2 as pb
 
 from server.identity import OrgId
-from server.insights.forget import forget
+from server.insights.forget import forget_employee
 from tests.support import live
-from tests.support.insights import finding, recorded
+from tests.support.insights import CAUSE, finding, recorded
 from tests.support.leftovers import rows_of
 
 if TYPE_CHECKING:
@@ -27,28 +27,15 @@ FINDINGS = [
 ]
 
 
-async def forgotten(service: Service, org: str, key: str | None) -> int:
-    """Erase a key, or everything."""
-    async with service.app.tx(OrgId(org)) as tx:
-        return await forget(tx, OrgId(org), key)
-
-
 async def test_insights_that_name_a_key_are_deleted_and_no_others(cluster: Cluster, shared: Service, org: str) -> None:
     for each in (org, f"{org}-b"):
         await recorded(shared.app.db, each, FINDINGS)
     everything = await shared.analytics.GetInsights(pb.GetInsightsRequest(), metadata=live.bearer(org))
     ids = [insight.id for insight in everything.insights]
     await shared.analytics.MarkInsightsViewed(pb.MarkInsightsViewedRequest(insight_ids=ids), metadata=live.bearer(org))
-    assert await forgotten(shared, org, "e-1") == 2
+    async with shared.app.tx(OrgId(org)) as tx:
+        await forget_employee(tx, OrgId(org), "e-1", CAUSE)
     left = await shared.analytics.GetInsights(pb.GetInsightsRequest(), metadata=live.bearer(org))
     assert {insight.title for insight in left.insights} == {"longer key", "nobody"}
     assert (await rows_of(cluster, shared, org))["insight_views"] == 2
-    assert (await rows_of(cluster, shared, f"{org}-b"))["insights"] == 4
-
-
-async def test_without_a_key_all_insights_of_the_organization_are_deleted(cluster: Cluster, shared: Service, org: str) -> None:
-    for each in (org, f"{org}-b"):
-        await recorded(shared.app.db, each, FINDINGS)
-    assert await forgotten(shared, org, None) == 4
-    assert "insights" not in await rows_of(cluster, shared, org)
     assert (await rows_of(cluster, shared, f"{org}-b"))["insights"] == 4

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -73,7 +74,11 @@ def spend(unit: str) -> list[SpendMonth]:
 
 def judged(model: Repeating, *units: str) -> Night:
     """Judge the budgets of some units."""
-    rows = [row for unit in units for row in spend(unit)]
+    return of_rows(model, [row for unit in units for row in spend(unit)])
+
+
+def of_rows(model: Repeating, rows: Sequence[SpendMonth]) -> Night:
+    """Judge the budgets of some facts."""
     night = Night()
     evidence = Evidence(Workforce((), (), (), (), (), {}, 0), [], [], EndedContracts(0, 0), rows, [], Scores(0, None))
     judge_budgets(night, evidence, Models(spend=Ready(cast("Forecaster", model), ModelUsed("spend_forecasting", "1.0.0"))), NOW)
@@ -94,6 +99,17 @@ def test_together_each_gets_what_it_gets_alone_by_one_forecast() -> None:
 def test_a_forecast_reaches_from_the_last_month_that_is_known_to_december(unit: str) -> None:
     found = [finding.data_points["monthsLeft"] for finding in judged(Repeating(), unit).findings]
     assert found == ([] if unit == "too young" else [UNITS[unit][1]])
+
+
+@pytest.mark.parametrize("changes", [{"amount": 9e14}, {"amount": -9e14}, {"budget": 9e14}])
+def test_a_unit_whose_categories_sum_to_more_than_an_amount_is_counted_and_takes_no_other_along(changes: dict[str, float]) -> None:
+    def huge(category: str) -> list[SpendMonth]:
+        rows = [replace(row, unit="huge", category=category) for row in spend("ends in July")]
+        return [replace(row, **changes) if row.month == DECEMBER - 6 else row for row in rows]  # type: ignore[arg-type]  # by the names of the fields
+
+    alone = judged(Repeating(), "ends in July")
+    beside = of_rows(Repeating(), [*spend("ends in July"), *huge("a"), *huge("b")])
+    assert (beside.findings, beside.skipped) == (alone.findings, alone.skipped + Counter({"INVALID_FIGURES": 1}))
 
 
 @settings(deadline=None)

@@ -49,6 +49,13 @@ async def dismiss(service: Service, org: str, insight_id: str) -> pb.Insight:
     return (await service.analytics.DismissInsight(request, metadata=live.bearer(org, "analyst"))).insight
 
 
+async def test_no_digest_is_computed_while_findings_are_recorded(shared: Service, org: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [finding("a"), finding("b")]
+    monkeypatch.setattr("server.insights.model.hashlib", None)
+    assert await recorded(shared.app.db, org, found) == Recorded(created=2)
+    assert await recorded(shared.app.db, org, found) == Recorded(unchanged=2)
+
+
 async def test_what_is_found_first_is_created_and_told(cluster: Cluster, shared: Service, org: str) -> None:
     found = [finding("a"), finding("b")]
     assert await recorded(shared.app.db, org, found) == Recorded(created=2)

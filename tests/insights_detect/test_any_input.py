@@ -180,12 +180,17 @@ def test_performance(figures: TeamReviews) -> None:
 def test_a_month_that_is_three_times_as_high_as_ever_is_found_and_its_numbers_are_told(
     before: list[float], newest: float, cost_centre: str
 ) -> None:
-    months = MonthlySeries(MARCH - len(before), (*before, newest))
-    (finding,) = check(lambda: payroll.detect([CostCentrePayroll(cost_centre, "EUR", months, AS_OF, PEOPLE)], NOW)).findings
+    def of_newest(amount: float) -> Finding:
+        months = MonthlySeries(MARCH - len(before), (*before, amount))
+        detected = check(lambda: payroll.detect([CostCentrePayroll(cost_centre, "EUR", months, AS_OF, PEOPLE)], NOW))
+        # The month before is judged as well, and may stand out of the others by far less.
+        (finding,) = (each for each in detected.findings if each.subject.endswith(wording.iso_month(MARCH)))
+        return finding
+
+    finding = of_newest(newest)
     assert wording.money(newest, "EUR") in finding.description
     assert f"{len(before)} months" in finding.description
-    higher = MonthlySeries(MARCH - len(before), (*before, 1.5 * newest))
-    (worse,) = payroll.detect([CostCentrePayroll(cost_centre, "EUR", higher, AS_OF, PEOPLE)], NOW).findings
+    worse = of_newest(1.5 * newest)
     assert (worse.severity >= finding.severity, worse.confidence >= finding.confidence) == (True, True)
     assert worse.fingerprint == finding.fingerprint
 

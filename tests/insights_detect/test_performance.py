@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from server.insights.detect import performance
-from server.insights.detect.outcome import Detected
+from server.insights.detect.outcome import Detected, Skipped, SkipReason
 from server.insights.model import Finding, Priority
 from tests.insights_detect.figures import NOW, PERIODS, TEAM, with_last_mean
 
@@ -60,6 +60,23 @@ def test_a_team_of_fewer_than_five_on_either_side_is_never_spoken_of(periods: tu
 def test_control_five_on_either_side_are_spoken_of() -> None:
     five = tuple(replace(period, people=5, reviews=5) for period in PERIODS)
     assert found(replace(TEAM, periods=(*five[:-1], replace(five[-1], mean=1.5)))).data_points["reviewedPeople"] == 5
+
+
+def test_a_fall_is_told_for_a_year_after_its_newest_period_and_then_no_more() -> None:
+    newest = PERIODS[-1].ended
+    last = datetime.combine(newest, time(3), UTC) + performance.RECENT
+    assert performance.detect([TEAM], last).findings
+    assert performance.detect([TEAM], last + timedelta(days=1)) == Detected(
+        (), (Skipped(SkipReason.NO_RECENT_PERIOD, f"team/{TEAM.team}"),)
+    )
+
+
+def test_periods_before_the_two_years_that_are_compared_make_no_difference() -> None:
+    first = date(2024, 6, 30)
+    quarters = [replace(PERIODS[0], ended=first + timedelta(days=91 * place)) for place in range(performance.MOST_PERIODS - 1)]
+    fallen = replace(PERIODS[-1], ended=date(2026, 3, 31))
+    older = replace(PERIODS[0], ended=date(2024, 3, 31), mean=1.5)
+    assert found(replace(TEAM, periods=(older, *quarters, fallen))) == found(replace(TEAM, periods=(*quarters, fallen)))
 
 
 @pytest.mark.parametrize(

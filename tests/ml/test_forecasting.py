@@ -10,7 +10,7 @@ from server.ml import forecast_trials
 from server.ml.boosting import ArtifactInvalid
 from server.ml.card import CardInvalid
 from server.ml.forecast_features import WINDOW, Pairs, enough
-from server.ml.forecast_metrics import Points, Scales
+from server.ml.forecast_metrics import BOUND, Points, Scales
 from server.ml.forecast_trials import Course, Windows
 from server.ml.forecaster import Forecaster, evaluate, held_out
 from server.ml.forecasting import train_forecaster
@@ -280,3 +280,31 @@ def test_all_metrics_are_finite_numbers() -> None:
     _, model = small()
     assert np.isfinite(astuple(model.metrics)).all()
     assert NOISE < 1
+
+
+def rents() -> Panel:
+    """Nine fixed rents, raised once by 5 % in about the fifteenth month, and three series that move; four years."""
+    generator = np.random.default_rng(0)
+    fixed = [np.where(np.arange(48) < 12 + number % 6, 1_000.0, 1_050.0) * (1 + number) for number in range(9)]
+    moving = [5_000 * (1 + 0.2 * generator.normal(size=48)) for _ in range(3)]
+    return Panel.of([series(values.tolist(), key=f"series {number}") for number, values in enumerate([*fixed, *moving])])
+
+
+def test_series_of_which_most_never_move_have_finite_metrics() -> None:
+    model = train_forecaster(rents(), seed=0)
+    assert np.isfinite(astuple(model.metrics)).all()
+    json.dumps(model.evaluation.to_json(), allow_nan=False)
+
+
+def test_a_ratio_to_nothing_counts_as_its_bound_and_nothing_to_nothing_is_alike() -> None:
+    count = np.ones(3)
+    same = np.stack([count] * 3, axis=1)
+    scales = Scales(np.array([1e-300, 1.0, 1.0]), -count, count)
+    off = np.array([[0.0, 3.0, 5.0], [1.0, 1.0, 1.0], [1.0, 2.0, 3.0]])
+    metrics = Points.of(np.arange(3), count, off, count, scales).measure()
+    assert metrics.relative_error_median == BOUND
+    assert metrics.mase_mean == pytest.approx((BOUND + 0 + 1) / 3)
+    assert metrics.width == pytest.approx((BOUND + 0 + 2) / 3)
+    assert Points.of(np.arange(3), count, same, count, scales).measure().relative_error_median == 1
+    nothing = Points.of(np.arange(3), 0 * count, off, 0 * count, scales).measure()
+    assert (nothing.wape, nothing.naive_wape) == (BOUND, 0.0)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from server.ml import boosting
 from server.ml.evaluation import brier_score, calibration_error, roc_auc
 from server.ml.features import FeatureKind, FeatureSpec
 from server.ml.schema import FeatureSchema
@@ -118,3 +119,35 @@ def test_an_exception_from_progress_ends_the_training() -> None:
     with pytest.raises(Stop):
         train_classifier(SCHEMA, rows.columns, rows.labels, seed=0, progress=progress)
     assert len(seen) == 1
+
+
+@pytest.fixture
+def very_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows are treated as very many."""
+    monkeypatch.setattr(boosting, "MANY_ROWS", 1)
+    monkeypatch.setattr(boosting, "LARGE_ROWS", 1)
+
+
+@pytest.mark.usefixtures("very_many")
+def test_nothing_is_learned_from_held_out_rows_of_one_outcome_and_a_fifth_of_the_others_measures() -> None:
+    rows = sample(600)
+    out = np.array([not label and number % 2 == 0 for number, label in enumerate(rows.labels)])
+    model = train_classifier(SCHEMA, rows.columns, rows.labels, seed=0, held_out=out)
+    other = {name: list(column) for name, column in rows.columns.items()}
+    for place in np.nonzero(out)[0]:
+        other["pay"][place], other["over_time"][place] = 1.0, True
+    again = train_classifier(SCHEMA, other, rows.labels, seed=0, held_out=out)
+    assert (again.artifact, again.card, again.metrics) == (model.artifact, model.card, model.metrics)
+    assert model.rows + model.metrics.rows == 600 - out.sum()
+    # The control: what measures has both outcomes, and a row that is not held out matters.
+    assert 0 < model.metrics.base_rate < 1
+    other["over_time"] = [True] * 600
+    assert train_classifier(SCHEMA, other, rows.labels, seed=0, held_out=out).artifact != model.artifact
+
+
+@pytest.mark.usefixtures("very_many")
+def test_too_few_rows_of_one_outcome_among_very_many_are_refused_with_their_counts() -> None:
+    rows = sample(400)
+    labels = [position < 10 for position in range(400)]
+    with pytest.raises(TrainingDataInsufficient, match=r"at least 10 rows of each outcome beside .*; there are 8 with it and 312 without"):
+        train_classifier(SCHEMA, rows.columns, labels, seed=0)

@@ -175,6 +175,63 @@ async def test_what_expired_long_ago_is_deleted_where_nothing_is_found_any_more(
         assert "insights" not in await rows_of(plain.cluster, plain.service, org)
 
 
+async def test_a_night_clears_away_all_that_expired_however_many_transactions_it_takes(
+    plain: Nights, org: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.insights.retire.MOST_AT_ONCE", 10)
+    over = [finding(f"cost_centre/{number}", expires_at=NIGHT + timedelta(days=1)) for number in range(35)]
+    await recorded(plain.service.app.db, org, over)
+    await plain.load(org, pay(months(160_000.0)))
+
+    async def count() -> tuple[int, int]:
+        async with superuser(plain.cluster, plain.service) as connection:
+            rows = await connection.fetch("SELECT listed FROM insights WHERE org_id = $1", org)
+        return len(rows), sum(row["listed"] for row in rows)
+
+    async with plain.at(NIGHT + timedelta(days=2)):
+        await plain.run()
+        assert await count() == (36, 1)
+    async with plain.at(NIGHT + timedelta(days=190)):
+        await plain.run()
+        assert await count() == (1, 0)
+
+
+async def test_of_more_than_are_told_the_same_are_told_every_night_and_one_that_made_room_comes_back_as_the_same_insight(
+    plain: Nights, org: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.insights.detect.outcome.MOST_FINDINGS", 2)
+    near, far = TODAY + timedelta(days=5), TODAY + timedelta(days=60)
+
+    async def night() -> tuple[dict[str, str], int]:
+        run = await plain.run()
+        shown = {each.data_points["contractKey"]: each.id for each in await plain.insights(org)}
+        return shown, run.daily_metrics_result.counts["not_judged_too_many_findings"]  # type: ignore[return-value]  # texts
+
+    await plain.load(org, [contract(key, far) for key in ("c-1", "c-2", "c-3")])
+    first, others = await night()
+    assert set(first) == {"c-1", "c-2"}
+    assert await night() == (first, others)
+    assert await plain.told(org) == ["insight.created"] * 2
+    await plain.load(org, [contract("c-4", near)])
+    second, more = await night()
+    assert (set(second), second["c-1"], more) == ({"c-1", "c-4"}, first["c-1"], others + 1)
+    assert await plain.told(org) == ["insight.created"] * 3 + ["insight.updated"]
+    await plain.load(org, [contract("c-4", far + timedelta(days=60))])
+    assert await night() == (first, others)
+    assert await plain.told(org) == ["insight.created"] * 3 + ["insight.reopened"] + ["insight.updated"] * 2
+
+
+async def test_reviews_of_the_running_month_alone_are_facts_and_contribute_their_mean(plain: Nights, org: str) -> None:
+    review = made_facts.review(1)
+    review.review_date.CopyFrom(Date(year=TODAY.year, month=TODAY.month, day=3))
+    await plain.load(org, [review])
+    run = await plain.run()
+    assert (await plain.came(run))[org] == (ops.JOB_RUN_OUTCOME_DONE, "")
+    async with superuser(plain.cluster, plain.service) as connection:
+        found = await connection.fetch("SELECT metric, value FROM organization_metrics WHERE org_id = $1", org)
+    assert [(row["metric"], float(row["value"])) for row in found] == [("average_performance_score", 3.0)]
+
+
 async def test_without_an_active_model_dates_and_pay_are_judged_and_the_rest_is_counted(plain: Nights, org: str) -> None:
     ends = TODAY + timedelta(days=20)
     spend = [made_facts.spend(1)]

@@ -205,7 +205,8 @@ async def test_the_result_of_a_retraining_shows_versions_and_why_a_type_has_none
 
     async def retraining(_app: App, _claim: Claim, _progress: object) -> Mapping[str, object]:
         active = {"model_type": "turnover_prediction", "model_id": model_id, "activated": True}
-        return {"types": [active, {"model_type": "contract_risk", "activated": False, "reason": "12 rows; at least 200 are needed"}]}
+        without = {"model_type": "contract_risk", "model_id": "", "version": "", "state": "", "activated": False}
+        return {"types": [active, {**without, "reason": "12 rows; at least 200 are needed"}]}
 
     monkeypatch.setattr(worker_runs, "JOBS", {WEEKLY_RETRAINING: retraining})
     run = await runs.start(idle, pb.RunJobRequest(weekly_retraining=pb.WeeklyRetrainingJob()))

@@ -77,6 +77,22 @@ def test_few_scores_and_impossible_figures_give_nothing(periods: list[PeriodScor
     assert change(periods, WIDTH) is None
 
 
+@pytest.mark.parametrize("width", [1e-160, 1e-308, 5e-324])
+def test_a_scale_so_small_that_its_squares_vanish_gives_nothing(width: float) -> None:
+    assert change([PeriodScores(20, width, 0.0), PeriodScores(20, width / 2, 0.0)], width) is None
+
+
+@unhurried
+@given(st.floats(0, 1e100, exclude_min=True), st.integers(5, 10**6), st.integers(5, 10**6), *[st.floats(0, 1)] * 4)
+def test_a_scale_of_any_width_gives_finite_figures_or_none(  # noqa: PLR0913 - both periods
+    width: float, earlier: int, recent: int, high: float, low: float, spread: float, other: float
+) -> None:
+    periods = [PeriodScores(earlier, high * width, spread * width), PeriodScores(recent, low * width, other * width)]
+    result = change(periods, width)
+    if result is not None:
+        assert all(math.isfinite(figure) for figure in (result.change, result.error, result.effect, result.confidence, result.slope))
+
+
 @pytest.mark.parametrize("width", [0.0, -1.0, math.nan, math.inf, 1e308])
 def test_a_scale_without_a_width_gives_nothing(width: float) -> None:
     assert change([PeriodScores(20, 4.0, 0.5)] * 2, width) is None

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from server.ml import boosting, training
 from server.ml.encoding import table
 from server.ml.evaluation import brier_score
 from server.ml.forecaster import Forecaster, evaluate
 from server.ml.scoring import Scorer
-from server.ml.series import Panel, year_and_month
+from server.ml.series import LARGEST, Panel, year_and_month
 from server.ml.spend import SPEND
 from server.ml.training import TrainingDataInsufficient
 from server.registry.model import Artifact
@@ -198,3 +200,36 @@ def test_series_that_end_before_the_held_out_months_judge_nothing() -> None:
     late = replace(own, newest=date(2020, 6, 1))
     with pytest.raises(TrainingDataInsufficient, match="no series that judges has an amount in the newest 3 months"):
         late.judge(artifact(trained), None, None)
+
+
+@pytest.mark.parametrize("what", ["amounts", "budgets"])
+def test_a_series_beyond_what_is_allowed_is_left_out_and_counted_and_the_others_train_and_judge(
+    monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    logs = LogCapture()
+    monkeypatch.setattr(forecasting, "_log", structlog.wrap_logger(None, [logs], wrapper_class=structlog.BoundLogger))
+    own = monthly()
+    values: list[float | None] = [*getattr(own.pooled, what), *[2 * LARGEST] * 60]
+    pooled = PooledSeries(
+        [*own.pooled.series, *[99] * 60],
+        [None] * 780,
+        [*own.pooled.months, *own.pooled.months[:60]],
+        values if what == "amounts" else [*own.pooled.amounts, *[1.0] * 60],
+        values if what == "budgets" else [None] * 780,
+        2,
+    )
+    mixed = replace(own, pooled=pooled)
+    trained = mixed.train(silent)
+    judged = mixed.judge(artifact(trained), None, None)
+    assert trained == own.train(silent)
+    assert judged == own.judge(artifact(trained), None, None)
+    left_out = {"event": "spend.series_left_out", "series": 1, "log_level": "warning"}
+    assert logs.entries == [left_out, left_out]
+
+
+def test_no_series_at_all_judges_nothing() -> None:
+    own = monthly()
+    trained = own.train(silent)
+    none = replace(own, pooled=replace(own.pooled, amounts=[None] * 720))
+    with pytest.raises(TrainingDataInsufficient, match="no series to judge by"):
+        none.judge(artifact(trained), None, None)

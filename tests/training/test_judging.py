@@ -16,12 +16,14 @@ from server.registry import store as registry
 from server.registry.model import ModelState, ModelType
 from server.schedule.model import Claim
 from tests.support import live, told
+from tests.support.leftovers import superuser
 from workers.retraining import retrain_all
 from workers.training import train_shared_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from tests.support.databases import Cluster
     from tests.support.live import Service
     from tests.support.told import Told
 
@@ -194,3 +196,52 @@ async def test_a_training_on_other_features_is_the_next_major_version(idle: Serv
     await retrain(idle)
     await retrain(idle)
     assert [version for version, _ in await standing(idle)] == ["1.0.0", "1.1.0", "2.0.0", "2.1.0"]
+
+
+async def test_a_rejected_candidate_of_other_features_makes_the_next_one_of_these_a_minor_version(
+    idle: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = losing(monkeypatch, 1.0, 2.0, 2.0, 0.5)
+    await retrain(idle)
+    trainings.schema = {"features": [{"name": "pay", "kind": "number"}]}
+    for _ in range(3):
+        await retrain(idle)
+    assert await standing(idle) == [("1.0.0", DEPRECATED), ("2.0.0", FAILED), ("2.1.0", FAILED), ("2.2.0", ACTIVE)]
+
+
+SPOIL = """
+CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.content := '0.1'; RETURN NEW; END $$;
+CREATE TRIGGER spoil BEFORE INSERT ON shared_model_artifacts FOR EACH ROW EXECUTE FUNCTION spoil()
+"""
+
+
+async def test_an_active_version_whose_bytes_are_not_those_registered_has_no_say(
+    cluster: Cluster, idle: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = losing(monkeypatch, 1.0, 2.0, 3.0)
+    await retrain(idle)
+    async with superuser(cluster, idle) as connection:
+        await connection.execute("UPDATE shared_model_artifacts SET content = '0.1'")
+    await retrain(idle)
+    # The control: of one whose bytes are whole, the loss counts.
+    await retrain(idle)
+    assert trainings.asked == [(1.0, None), (2.0, None), (3.0, 2.0)]
+    assert await standing(idle) == [("1.0.0", DEPRECATED), ("1.1.0", ACTIVE), ("1.2.0", FAILED)]
+    assert not (await models(idle))[1].evidence.HasField("active_loss")
+
+
+async def test_a_candidate_whose_bytes_are_not_those_registered_fails_and_nothing_else_changes(
+    cluster: Cluster, idle: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainings = losing(monkeypatch, 1.0, 0.9, 0.8)
+    await retrain(idle)
+    async with superuser(cluster, idle) as connection:
+        await connection.execute(SPOIL)
+    damaged = "its stored bytes are not those that were registered"
+    came = (await retrain(idle))[TURNOVER]
+    assert (came["state"], came["activated"], came["reason"]) == ("FAILED", False, damaged)
+    with pytest.raises(AnalyticsError, match=damaged) as failed:
+        await train_shared_model(idle.app, claim(scope=TURNOVER), lambda _share, _words: None)
+    assert failed.value.reason == "INTERNAL"
+    assert trainings.asked == [(1.0, None)]
+    assert await standing(idle) == [("1.0.0", ACTIVE), ("1.1.0", FAILED), ("1.2.0", FAILED)]

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from analytics.admin.v1 import operations_service_pb2 as ops
 from analytics.v1 import fact_service_pb2, tenant_service_pb2
+from analytics.v1.payroll_pb2 import EmployeeExit
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import code_pb2
+from google.type.date_pb2 import Date
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -24,7 +26,7 @@ from server.training import store
 from tests.support import live, rows, runs, trained
 from tests.support.leftovers import superuser
 from tests.support.loading import load
-from tests.support.made_facts import made
+from tests.support.made_facts import made, review
 from tests.support.working import working
 from workers import training
 from workers.strategies import classifying
@@ -79,18 +81,56 @@ async def test_rows_of_all_organizations_are_pooled_unless_one_says_no_and_again
     assert len(await _pooled(idle)) == 30
 
 
-async def test_of_an_employee_the_latest_labelled_state_is_pooled_and_unlabelled_ones_never(idle: Service) -> None:
+async def test_of_an_employee_the_first_labelled_state_of_each_year_is_pooled_and_unlabelled_ones_never(idle: Service) -> None:
     who = live.bearer("acme")
-    older, newer, newest = (rows.employee(1) for _ in range(3))
-    older.as_of.year, newest.as_of.year = 2024, 2026
-    newer.as_of.year = 2025
-    older.attributes.monthly_income, newer.attributes.monthly_income, newest.attributes.monthly_income = 1.0, 2.0, 3.0
-    newest.ClearField("left_within_year")
-    await load(idle, who, [older, newer, newest, rows.employee(2, labelled=False)])
+    states = [rows.employee(1) for _ in range(4)]
+    for income, (state, (year, month)) in enumerate(zip(states, ((2024, 3), (2025, 1), (2025, 3), (2026, 3)), strict=True), start=1):
+        state.as_of.CopyFrom(Date(year=year, month=month, day=10))
+        state.attributes.monthly_income = float(income)
+    states[-1].ClearField("left_within_year")
+    await load(idle, who, [*states, rows.employee(2, labelled=False)])
     pooled = await _pooled(idle)
-    assert list(pooled.columns["monthly_income"]) == [2.0]
+    assert list(pooled.columns["monthly_income"]) == [1.0, 2.0]
     assert pooled.cutoff is not None
     assert pooled.cutoff.year == 2025
+
+
+async def test_of_many_years_the_pooled_rows_hold_as_many_leavers_as_a_year_has(idle: Service) -> None:
+    """Twenty people, states of every month of four years, and two who leave each July: in all eight of twenty, in a year one of nine."""
+    who = live.bearer("acme")
+    months = [(year, month) for year in range(2021, 2025) for month in range(1, 13)] + [(2025, 1)]
+    leaves = {f"e-{2 * year + each}": Date(year=2021 + year, month=7, day=15) for year in range(4) for each in range(2)}
+    states = []
+    for person in rows.employees(20):
+        gone = leaves.get(person.employee_key)
+        person.ClearField("left_within_year")
+        for year, month in months:
+            if gone is None or (year, month) <= (gone.year, gone.month):
+                state = type(person).FromString(person.SerializeToString())
+                state.as_of.CopyFrom(Date(year=year, month=month, day=10))
+                states.append(state)
+    await load(idle, who, states)
+    assert (await load(idle, who, [EmployeeExit(employee_key=key, exit_date=day) for key, day in leaves.items()])).inserted == len(leaves)
+    pooled = await _pooled(idle)
+    # The oldest year has but January and February, and its people are at risk of the same July as those of the next.
+    assert (len(pooled), int(pooled.labels.sum())) == (20 + 20 + 18 + 16, 4 * 2)
+
+
+async def test_ratios_of_targets_next_to_0_end_nobodys_training(idle: Service) -> None:
+    least = 5e-324
+    reviews = [review(1) for _ in range(4)]
+    figures = ((1e6, 1e-303, 1e6), (least, least, 1e6), (0.0, 1e-310, 1e-309), (1.0, 2.0, 4.0))
+    for year, (each, (score, target, scale)) in enumerate(zip(reviews, figures, strict=True), start=2021):
+        each.review_date.year = year
+        each.score, each.target, each.scale_max = score, target, scale
+    assert (await load(idle, live.bearer("acme"), reviews)).inserted == 4
+    async with idle.app.db.platform(DbRole.TRAINER) as tx:
+        pooled = (await store.pooled_review_rows(tx))()
+    columns = {name: dict(zip(pooled.dates.tolist(), pooled.columns[name], strict=True)) for name in ("target", "previous_ratio")}
+    targets, ratios = ([column[day] for day in sorted(column)] for column in columns.values())
+    assert targets == [0.0, 0.0, 0.0, 0.5]
+    assert np.isnan(ratios[0])
+    assert ratios[1:] == [1e6, 0.0, 0.0]
 
 
 async def test_erased_employees_are_not_pooled(idle: Service) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -78,6 +78,12 @@ class _Daily:
 
     async def _write(self, org: OrgId, night: Night, erasures: int, *, marked: bool) -> bool:
         """Write all of it at once, unless facts were erased since `erasures` were counted; returns whether it was written."""
+        while (written := await self._try_to_write(org, night, erasures, marked=marked)) is None:
+            _log.info("nightly.more_to_retire", org_id=org)
+        return written
+
+    async def _try_to_write(self, org: OrgId, night: Night, erasures: int, *, marked: bool) -> bool | None:
+        """Return None when what expired was more than one transaction clears away: nothing else was written then."""
         cause = Cause(str(self.claim.run_id), self.claim.traceparent)
         ids = [InsightId(uuid4()) for _ in night.findings]
         async with self.app.tx(org) as tx:
@@ -85,14 +91,14 @@ class _Daily:
             turn = await take_turn(tx, org)
             if turn.erasures != erasures:
                 return False
+            # Before anything else, and also where there is nothing to say any more.
+            if turn.ripe and await retire(tx, org):
+                return None
             if marked:
                 await mark_done(tx, self.claim, org)
             recorded = Recorded()
             if night.findings:
-                recorded = await record(tx, org, night.findings, ids, Run(encode, cause), turn)
-            elif turn.ripe:
-                # What expired long ago goes also where there is nothing to say any more.
-                await retire(tx, org)
+                recorded = await record(tx, org, night.findings, ids, Run(encode, cause), replace(turn, ripe=False))
             found = {finding.fingerprint for finding in night.findings}
             withdrawn = await withdraw(tx, org, night.judged, found, cause, turn)
             await benchmarks.replace_metrics(tx, org, night.contributions)

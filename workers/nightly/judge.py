@@ -63,7 +63,7 @@ class Night:
 def is_empty(evidence: Evidence) -> bool:
     """Whether an organization has no facts at all that a night could use."""
     known = (evidence.workforce.keys, evidence.payroll, evidence.contracts, evidence.spend, evidence.reviews)
-    return not any(known) and not evidence.ended.ended
+    return not any(known) and not evidence.ended.ended and not evidence.scores.people
 
 
 def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
@@ -112,12 +112,12 @@ def _judge_staff(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, 
 
 def _judge_contracts(night: Night, evidence: Evidence, ready: Ready[Scorer] | None, now: datetime) -> None:
     """Dates are looked at without a model too; risks are not, and then no earlier one is taken back."""
-    scored: Sequence[risks.Risk | None] = [None] * len(evidence.contracts)
-    judged = {InsightType.CONTRACT_EXPIRING}
     if ready is not None:
-        scored = risks.contract_risks(ready, evidence.contracts)
-        judged.add(InsightType.CONTRACT_AT_RISK)
-    elif evidence.contracts:
+        figures = risks.contract_figures(ready, evidence.contracts, now)
+        night.take(contracts.detect(figures, now), InsightType.CONTRACT_EXPIRING, InsightType.CONTRACT_AT_RISK)
+        return
+    if evidence.contracts:
         night.skipped[NO_ACTIVE_MODEL] += 1
-    figures = [agreements.contract_figures(each, risk) for each, risk in zip(evidence.contracts, scored, strict=True)]
-    night.take(contracts.detect(figures, now), *judged)
+    night.take(
+        contracts.detect([agreements.contract_figures(each, None) for each in evidence.contracts], now), InsightType.CONTRACT_EXPIRING
+    )

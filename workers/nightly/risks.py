@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from server.insights.detect.contracts import RISK_THRESHOLD
-from server.insights.detect.inputs import FlaggedEmployee, ModelUsed, Reason
+from server.insights.detect.contracts import most_at_risk
+from server.insights.detect.inputs import FlaggedEmployee, Reason
 from server.insights.detect.turnover import MOST_EXPLAINED
+from server.insights.figures import agreements
 from server.ml.contract_risk import dated
 from server.ml.encoding import Coded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
+    from server.insights.detect.inputs import ContractFigures
     from server.insights.evidence.model import OpenContract, Workforce
     from server.insights.figures.staff import Places
     from server.ml.features import FeatureValue
     from server.ml.scoring import Batch, Scorer
     from workers.nightly.models import Ready
-
-Risk: TypeAlias = tuple[float, tuple[Reason, ...], ModelUsed]
 
 
 def flagged_employees(scorer: Scorer, workforce: Workforce, places: Places, threshold: float) -> list[FlaggedEmployee]:
@@ -36,15 +38,18 @@ def flagged_employees(scorer: Scorer, workforce: Workforce, places: Places, thre
     return [FlaggedEmployee(workforce.keys[place], probability, why.get(rank, ())) for rank, (place, probability) in enumerate(found)]
 
 
-def contract_risks(ready: Ready[Scorer], contracts: Sequence[OpenContract]) -> Sequence[Risk]:
-    """Return the risk of every contract; reasons only where it is high enough to be told: they cost a millisecond each."""
+def contract_figures(ready: Ready[Scorer], contracts: Sequence[OpenContract], now: datetime) -> Sequence[ContractFigures]:
+    """Return every contract with its risk; with reasons only those whose risk is told: they cost a millisecond each."""
     if not contracts:
         return []
     rows = [_contract(each) for each in contracts]
     scored = ready.model.batch({name: [row.get(name) for row in rows] for name in ready.model.schema.names})
-    told = np.flatnonzero(scored.probabilities >= RISK_THRESHOLD)
-    why = dict(zip(told.tolist(), _reasons(scored, told), strict=True))
-    return [(probability, why.get(place, ()), ready.used) for place, probability in enumerate(scored.probabilities.tolist())]
+    risks = scored.probabilities.tolist()
+    figures = [agreements.contract_figures(each, (risk, (), ready.used)) for each, risk in zip(contracts, risks, strict=True)]
+    told = most_at_risk(figures, now)
+    for place, reasons in zip(told, _reasons(scored, np.array(told, np.intp)), strict=True):
+        figures[place] = replace(figures[place], reasons=reasons)
+    return figures
 
 
 def _contract(contract: OpenContract) -> Mapping[str, FeatureValue]:

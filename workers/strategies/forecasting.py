@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import structlog
 
 from server.ml.forecaster import Forecaster, evaluate
 from server.ml.forecasting import train_forecaster
-from server.ml.series import Panel, Series, month_number, year_and_month
+from server.ml.series import Panel, Series, SeriesInvalid, month_number, year_and_month
 from server.ml.spend import SPEND
 from server.ml.training import TrainingDataInsufficient
 from server.training import store
@@ -37,6 +38,8 @@ COVERAGE_BAND = (0.70, 0.95)
 
 ENOUGH_POINTS = 1_000
 """Forecasts from which the share is no chance: those of one series are so alike that a few hundred say little."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,11 @@ class Forecasting:
 
         """
         count = len(set(self.pooled.series))
-        panel = Panel.of(list(series_of(self.pooled, -(-count // MOST_JUDGED))))
+        series = list(series_of(self.pooled, -(-count // MOST_JUDGED)))
+        if not series:
+            msg = "there is no series to judge by"
+            raise TrainingDataInsufficient(msg)
+        panel = Panel.of(series)
         if np.all(np.isnan(panel.values[:, self._from - panel.first :])):
             msg = f"no series that judges has an amount in the newest {HELD_OUT_MONTHS} months"
             raise TrainingDataInsufficient(msg)
@@ -142,7 +149,12 @@ def _course(rows: Read[PooledSeries]) -> Forecasting:
 
 
 def series_of(pooled: PooledSeries, every: int = 1) -> Iterator[Series]:
-    """The series of pooled months, or each so-manieth; those without an amount are left out."""
+    """The series of pooled months, or each so-manieth; those without an amount are left out.
+
+    So is, and is counted in the log, what is no series to learn from, as when the amounts of a unit's categories add up to more
+    than `LARGEST`: nobody's sums may end the training for all.
+    """
+    invalid = 0
     numbers = {month: _number(month) for month in set(pooled.months)}
     marks = np.flatnonzero(np.diff(np.array(pooled.series, dtype=np.int64), prepend=-1)).tolist()
     for begin, end in list(zip(marks, [*marks[1:], len(pooled.months)], strict=True))[::every]:
@@ -151,13 +163,15 @@ def series_of(pooled: PooledSeries, every: int = 1) -> Iterator[Series]:
             continue
         months = [numbers[month] for month in pooled.months[begin:end]]
         budgets = zip(months, pooled.budgets[begin:end], strict=True)
-        yield Series.of(
-            str(pooled.series[begin]),
-            months,
-            amounts,
-            budget={month: budget for month, budget in budgets if budget is not None},
-            category=pooled.category[begin],
-        )
+        plan = {month: budget for month, budget in budgets if budget is not None}
+        try:
+            made = Series.of(str(pooled.series[begin]), months, amounts, budget=plan, category=pooled.category[begin])
+        except SeriesInvalid:
+            invalid += 1
+        else:
+            yield made
+    if invalid:
+        _log.warning("spend.series_left_out", series=invalid)
 
 
 def _number(day: date) -> int:

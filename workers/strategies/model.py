@@ -24,7 +24,8 @@ class Trained:
         content: the trees.
         card: what loading needs beside them.
         metrics: how good it is on rows it was not trained on.
-        rows: how many it was trained on.
+        rows: how many it was trained on; of a classifier from 10,000 on nine tenths of them grew the trees, and a tenth decided when
+            to stop and calibrated.
         evaluation: what there is to draw of the rows the metrics are of.
 
     """

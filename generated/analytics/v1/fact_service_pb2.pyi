@@ -458,7 +458,7 @@ class DeleteFactsRequest(_message.Message):
     UNIT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     fact_set: Global___FactSet.ValueType
-    """Which fact set; unspecified means every fact set, and then an employee or a counterparty has to be named."""
+    """Which fact set; unspecified means every fact set, and then the part has to be named."""
     employee_key: _builtins.str
     """All rows of this employee; of fact sets EMPLOYEES, EMPLOYEE_EXITS, PAYROLL_ENTRIES and PERFORMANCE_REVIEWS."""
     everything: _builtins.bool

@@ -305,14 +305,14 @@ class Model(_message.Message):
     state: Global___ModelState.ValueType
     """Where it stands."""
     training_rows: _builtins.int
-    """Rows it was trained on."""
+    """Rows it was made of, held-out ones not among them; from 10,000 on a tenth of them decides when to stop, and calibrates."""
     artifact_sha256: _builtins.str
     """SHA-256 of the stored artifact, hexadecimal; empty when there is none."""
     failure_reason: _builtins.str
     """Why it is FAILED; empty otherwise."""
     @_builtins.property
     def training_cutoff(self) -> _timestamp_pb2.Timestamp:
-        """Nothing recorded after this time was used for training."""
+        """Date of the newest state, contract start, review or month that was learned from; outcomes of them may have come later."""
 
     @_builtins.property
     def classification(self) -> Global___ClassificationMetrics:

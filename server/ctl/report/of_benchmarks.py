@@ -22,7 +22,7 @@ from server.ctl.report import charts
 from server.ctl.report.drawing import BLUE, GREY, INK, ORANGE, RED, bare
 from server.ctl.report.html import Html, joined, table, tag
 from server.ctl.report.model import Panel, Report, Section
-from server.ctl.show import named
+from server.ctl.values import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from server.ctl.report import charts
 from server.ctl.report.drawing import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, bare
 from server.ctl.report.html import Html, facts, joined, pages, paragraphs, table, tag
 from server.ctl.report.model import Panel, Report, Section, percent
-from server.ctl.show import named
+from server.ctl.values import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

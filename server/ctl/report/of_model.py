@@ -10,7 +10,7 @@ from server.ctl.render import when
 from server.ctl.report import charts, classifier, forecast
 from server.ctl.report.html import table, tag
 from server.ctl.report.model import Report, Section
-from server.ctl.show import named
+from server.ctl.values import named
 
 if TYPE_CHECKING:
     from datetime import datetime

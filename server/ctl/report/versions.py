@@ -9,7 +9,7 @@ from analytics.v1.analytics_service_pb2_grpc import AnalyticsServiceStub
 from analytics.v1.models_pb2 import GetModelEvaluationRequest, GetModelEvaluationResponse, Model, ModelState, ModelType
 
 from server.ctl.failures import BadInput, Refused
-from server.ctl.show import named
+from server.ctl.values import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

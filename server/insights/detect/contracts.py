@@ -20,7 +20,7 @@ from server.insights.detect.outcome import Detected, Skipped, SkipReason, gather
 from server.insights.model import Action, Finding, InsightType, Priority, Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from server.insights.detect.inputs import ContractFigures
@@ -54,12 +54,26 @@ def detect(contracts: Iterable[ContractFigures], now: datetime, *, risk_threshol
     found: list[Finding | Skipped | None] = []
     for contract in contracts:
         reason = _flaw(contract, now.date())
-        subject = f"contract/{contract.key}"
+        subject = _subject(contract)
         if reason is not None:
             found.append(Skipped(reason, subject))
         else:
             found += [_expiring(contract, now, subject), _at_risk(contract, now, subject, risk_threshold)]
     return gathered(found)
+
+
+def most_at_risk(contracts: Sequence[ContractFigures], now: datetime) -> list[int]:
+    """Return the places of the contracts whose risk `detect` tells, the worst first: only they need reasons, which cost most."""
+    told = [
+        (outcome.rank(outcome.estimated(contract.risk), _subject(contract)), place)
+        for place, contract in enumerate(contracts)
+        if contract.risk is not None and contract.risk >= RISK_THRESHOLD and _flaw(contract, now.date()) is None
+    ]
+    return [place for _, place in sorted(told)[: outcome.MOST_FINDINGS]]
+
+
+def _subject(contract: ContractFigures) -> str:
+    return f"contract/{contract.key}"
 
 
 def _flaw(contract: ContractFigures, today: date) -> SkipReason | None:

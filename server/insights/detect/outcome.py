@@ -8,10 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from server.insights.model import Finding
+from server.insights.model import Finding, InsightType
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 LARGEST_AMOUNT = 1e15
@@ -19,6 +17,9 @@ LARGEST_AMOUNT = 1e15
 
 MOST_CERTAIN = 0.99
 """What an estimate shows at most: a model or a forecast does not know, and "100 %" would read as a fact."""
+
+MOST_FINDINGS = 500
+"""Findings of a type that are told of one organization, the worst ones: nobody reads more, and all of them are stored at once."""
 
 LEAST_AMOUNT = 0.01
 """Smaller ones are none: a share of them says nothing."""
@@ -49,8 +50,10 @@ class SkipReason(StrEnum):
     INVALID_DATES = "INVALID_DATES"
     CONTRACT_ENDED = "CONTRACT_ENDED"
     NO_PERIODS = "NO_PERIODS"
+    NO_RECENT_PERIOD = "NO_RECENT_PERIOD"
     OTHER_SCALE = "OTHER_SCALE"
     TOO_FEW_REVIEWS = "TOO_FEW_REVIEWS"
+    TOO_MANY_FINDINGS = "TOO_MANY_FINDINGS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,25 @@ class Detected:
 
 
 def gathered(outcomes: list[Finding | Skipped | None]) -> Detected:
-    """Sort single outcomes into one; None is a case that was judged and is ordinary."""
-    skipped = tuple(outcome for outcome in outcomes if isinstance(outcome, Skipped))
+    """Sort single outcomes into one; None is a case that was judged and is ordinary.
+
+    Of each type the worst `MOST_FINDINGS` are kept, among equals always the same ones; the others are counted as skipped.
+    """
+    skipped = [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
     findings = [outcome for outcome in outcomes if outcome is not None and not isinstance(outcome, Skipped)]
-    return Detected(tuple(sorted(findings, key=lambda finding: (-finding.severity, finding.subject))), skipped)
+    kept, told = list[Finding](), Counter[InsightType]()
+    for finding in sorted(findings, key=lambda finding: rank(finding.severity, finding.subject)):
+        told[finding.insight_type] += 1
+        if told[finding.insight_type] <= MOST_FINDINGS:
+            kept.append(finding)
+        else:
+            skipped.append(Skipped(SkipReason.TOO_MANY_FINDINGS, finding.subject))
+    return Detected(tuple(kept), tuple(skipped))
+
+
+def rank(severity: float, subject: str) -> tuple[float, str]:
+    """Return what sorts findings, the worst first."""
+    return -severity, subject
 
 
 def is_amount(*figures: float) -> bool:

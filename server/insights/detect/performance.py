@@ -29,8 +29,11 @@ LEAST_CONFIDENCE = 0.9
 LEAST_EFFECT = 0.3
 """Least fall in standard deviations of single scores: between a small and a medium effect (Cohen 1988)."""
 
-MOST_PERIODS = 9
-"""Periods that are compared: the newest and two years of quarters."""
+MOST_PERIODS = 8
+"""Periods that are compared, the newest among them: two years of quarters, which is what is read."""
+
+RECENT = timedelta(days=366)
+"""A fall whose newest period ended longer ago is history. Not less, for many teams are reviewed once a year."""
 
 LIFETIME = timedelta(days=7)
 _LARGE_EFFECT = 0.8
@@ -48,6 +51,8 @@ def _judged(team: TeamReviews, now: datetime) -> Finding | Skipped | None:
     if len(periods) < 2:  # noqa: PLR2004 - a newest one and one to compare it with
         return Skipped(SkipReason.NO_PERIODS, subject)
     newest, before = periods[-1], periods[:-1]
+    if now.date() - newest.ended > RECENT:
+        return Skipped(SkipReason.NO_RECENT_PERIOD, subject)
     if _too_few(newest, before):
         return Skipped(SkipReason.TOO_FEW_REVIEWS, subject)
     if any(not team.lowest <= period.mean <= team.highest for period in periods):

@@ -25,8 +25,7 @@ _GONE = """
 _FORGET = text(
     f"""
     DELETE FROM insights
-    WHERE org_id = :org AND (CAST(:key AS text) IS NULL
-        OR jsonb_path_exists(data_points, '$.** ? (@ == $key)', jsonb_build_object('key', CAST(:key AS text))))
+    WHERE org_id = :org AND jsonb_path_exists(data_points, '$.** ? (@ == $key)', jsonb_build_object('key', CAST(:key AS text)))
     {_GONE}
     """  # noqa: S608 - names of our own columns
 )
@@ -42,8 +41,8 @@ _FORGET_TYPES = text(
 )
 
 
-async def forget(tx: Tx, org: OrgId, key: str | None) -> Sequence[Named]:
-    """Delete insights that name `key` in their data points, or all of them; returns them with the revision they would have now."""
+async def forget(tx: Tx, org: OrgId, key: str) -> Sequence[Named]:
+    """Delete insights that name `key` in their data points; returns them with the revision they would have now."""
     return [_named(row) for row in await tx.all(_FORGET, {"org": org, "key": key})]
 
 

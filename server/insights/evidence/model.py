@@ -80,7 +80,9 @@ class PayrollMonth:
 
 @dataclass(frozen=True, slots=True)
 class OpenContract:
-    """A contract that is marked as active and has no other outcome than a renewal, with what its risk is scored by.
+    """A contract that is marked as active and has no outcome but one after which it goes on, with what its risk is scored by.
+
+    Those are RENEWED and CHANGED.
 
     Args:
         contract_key: its key.

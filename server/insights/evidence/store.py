@@ -99,7 +99,7 @@ _CONTRACTS = text(
     SELECT contract_key, CAST(updated_at AT TIME ZONE 'UTC' AS date) AS known_on, start_date, end_date, first_start,
         CAST(value AS float8) AS value, currency, {", ".join(CONTRACT_ATTRIBUTES)}
     FROM contracts LEFT JOIN known USING (counterparty_key)
-    WHERE org_id = :org AND status = 'active' AND coalesce(outcome NOT IN ('completed', 'lapsed', 'terminated'), true)
+    WHERE org_id = :org AND status = 'active' AND coalesce(outcome NOT IN ('completed', 'lapsed', 'terminated', 'disputed'), true)
         AND start_date <= :today AND (end_date IS NULL OR end_date >= :since)
     ORDER BY contract_key
     """  # noqa: S608 - names of our own columns

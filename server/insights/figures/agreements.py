@@ -53,7 +53,7 @@ def team_reviews(rows: Sequence[TeamQuarter]) -> tuple[Sequence[TeamReviews], in
             team=team,
             periods=tuple(ReviewPeriod(row.ended, row.people, row.reviews, row.mean, row.deviation) for row in quarters),
             facts_as_of=max(row.ended for row in quarters),
-            lowest=min([LOWEST_SCORE, *(row.mean for row in quarters)]),
+            lowest=_lowest(quarters),
             highest=_highest(quarters),
         )
         for team, quarters in kept.items()
@@ -65,6 +65,13 @@ def _of_newest_scale(quarters: Sequence[TeamQuarter]) -> Sequence[TeamQuarter]:
     """Return those of the scale that most reviews of the newest quarter are on."""
     newest = max(quarters, key=lambda row: (row.ended, row.reviews, row.scale_max or 0.0))
     return [row for row in quarters if row.scale_max == newest.scale_max]
+
+
+def _lowest(quarters: Sequence[TeamQuarter]) -> float:
+    """Return where the scale begins: at 0 when a mean or the whole scale lies below where others begin, never at a team's own mean."""
+    told = quarters[0].scale_max
+    begins_at_zero = (told is not None and told <= LOWEST_SCORE) or any(row.mean < LOWEST_SCORE for row in quarters)
+    return 0.0 if begins_at_zero else LOWEST_SCORE
 
 
 def _highest(quarters: Sequence[TeamQuarter]) -> float:

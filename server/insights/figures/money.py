@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from server.insights.detect.inputs import CostCentrePayroll
-from server.insights.detect.outcome import SkipReason, month_number, start_of_month
+from server.insights.detect.outcome import SkipReason, is_amount, month_number, start_of_month
 from server.stats.seasonal import MonthlySeries
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def budgets(rows: Sequence[SpendMonth], today: date) -> tuple[Sequence[Budget], 
         booked = max((month for month, spent in amounts.items() if counted & spent.keys()), default=None)
         if budget is None or booked is None or _has_gap(budget, booked):
             skipped[SkipReason.INCOMPLETE_SPEND.value] += 1
+        elif not _is_sound(budget):
+            skipped[SkipReason.INVALID_FIGURES.value] += 1
         else:
             found.append(budget)
     return found, skipped
@@ -137,6 +139,11 @@ def _has_gap(budget: Budget, booked: int) -> bool:
     known = budget.history[max(0, budget.last_month - MONTHS + 1 - budget.first) :]
     whole = max(0, budget.spent_through - (budget.last_month - MONTHS))
     return len([amount for amount in known if amount is not None]) < whole or booked > budget.spent_through + 1
+
+
+def _is_sound(budget: Budget) -> bool:
+    """Whether each month is an amount: categories are, and their sum may be too large to be forecast."""
+    return is_amount(*(amount for amount in budget.history if amount is not None), *budget.plan.values())
 
 
 def _series(months: Mapping[int, float]) -> MonthlySeries:

@@ -44,7 +44,8 @@ def present(workforce: Workforce) -> Places:
 def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | None]:
     """Return headcount at the end of, and leavers in, each of the last twelve complete months, oldest first.
 
-    A month that ended before the first known state is None: of it only those are known who stayed.
+    A month that ended before the first known state is None: of it only those are known who stayed. An exit from before
+    somebody came makes no leaver (`early_exits`).
     """
     if not workforce.keys:
         return []
@@ -53,7 +54,8 @@ def headcounts(workforce: Workforce, today: date) -> Sequence[HeadcountMonth | N
     lasts = firsts[1:] - 1
     began, ended = _began(workforce), _ended(workforce)
     heads = ((began <= lasts[:, None]) & (ended > lasts[:, None])).sum(axis=1)
-    leavers = np.diff(np.searchsorted(np.sort(_exits(workforce)), firsts))
+    exits = _exits(workforce)
+    leavers = np.diff(np.searchsorted(np.sort(exits[exits >= began]), firsts))
     known = lasts >= np.min(workforce.first_seen)
     counts = zip(known.tolist(), heads.tolist(), leavers.tolist(), strict=True)
     return [HeadcountMonth(headcount, left) if is_known else None for is_known, headcount, left in counts]
@@ -79,11 +81,6 @@ def mean_headcount(months: Sequence[HeadcountMonth | None]) -> float | None:
     """Return the mean headcount of the known months."""
     known = [month.headcount for month in months if month is not None]
     return sum(known) / len(known) if known else None
-
-
-def newest_day(workforce: Workforce) -> int | None:
-    """Return the newest day of any state."""
-    return int(np.max(workforce.last_seen)) if workforce.keys else None
 
 
 def mean_pay(workforce: Workforce, places: Places) -> float | None:

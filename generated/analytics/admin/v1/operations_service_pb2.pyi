@@ -85,8 +85,8 @@ Global___JobRunOutcome: _TypeAlias = JobRunOutcome  # noqa: Y015
 
 @_typing.final
 class TrainJob(_message.Message):
-    """Job `train`: trains one shared model on the pooled rows of consenting organizations, judges it by cross-validation
-    and activates it.
+    """Job `train`: trains one shared model on the pooled rows of consenting organizations, and activates it unless the active
+    version is better on held-out rows, which neither learned from.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -201,7 +201,7 @@ Global___DailyMetricsResult: _TypeAlias = DailyMetricsResult  # noqa: Y015
 
 @_typing.final
 class WeeklyRetrainingJob(_message.Message):
-    """Job `weekly_retraining`: trains every shared model type anew and activates what is better than the active version.
+    """Job `weekly_retraining`: trains every shared model type anew and activates what is not worse than the active version.
     Takes no arguments.
     """
 

@@ -485,7 +485,9 @@ class BenchmarkUpdated(_message.Message):
     cells_published: _builtins.int
     """Cells that may be read."""
     cells_withheld: _builtins.int
-    """Cells that are withheld, because too few organizations contribute or one of them weighs too much."""
+    """Cells that are withheld, because too few organizations contribute, one of them weighs too much, or others would
+    tell what they hold.
+    """
     def __init__(
         self,
         *,
