@@ -149,6 +149,7 @@ def test_what_is_wrong_with_a_cell_is_told_by_its_line_and_field() -> None:
         ("gross_amount", "1.23456"): "'1.23456' has more than 4 digits after the point",
         ("gross_amount", "1e-99999"): "'1e-99999' has more than 4 digits after the point",
         ("gross_amount", "1e999999"): "'1e999999' has more than 15 digits before the point",
+        ("gross_amount", "0e" + "9" * 20): "'0e99999999999999999999' is not an amount",
         ("gross_amount", ""): "is empty",
         ("gross_amount", "NA"): "is empty",
         ("period", "2026-13"): "'2026-13' is not in the calendar",
