@@ -22,7 +22,7 @@ run: $(RUNTIME) ## Start everything on this machine and stay until Ctrl-C.
 	@exec $(BIN)/python -m server.embedded run
 
 test: $(DEV) ## Run all tests, beside a running `make run` if there is one; ARGS= goes to pytest.
-	@exec $(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	@exec $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(DEV) ## Style, types, import order, contract, generated code, migrations.
 	$(BIN)/ruff check .

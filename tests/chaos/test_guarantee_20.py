@@ -112,7 +112,10 @@ async def test_guarantee_20_cancelled_calls_leak_neither_connections_nor_transac
     async with superuser(cluster, ready_service) as connection:
         looking = asyncio.create_task(_look(connection, storm))
         await asyncio.gather(*(_lane(ready_service, storm, random.Random(lane), f"{org}-{lane}") for lane in range(LANES)))
-        await until(lambda: not _leaks(ready_service), 20)
+        try:
+            await until(lambda: not _leaks(ready_service), 20)
+        except TimeoutError:
+            pytest.fail(f"still held after 20 seconds: {', '.join(_leaks(ready_service))}")
         storm.over.set()
         await looking
         left = await connection.fetchval(_IDLE)
