@@ -30,6 +30,25 @@ def sql(source: Source) -> list[str]:
     return found
 
 
+def before_its_parenthesis(text: str, place: int) -> str:
+    """Return what stands before the parenthesis that a place is in, nothing when it is in none."""
+    closed = 0
+    for at in range(place - 1, -1, -1):
+        closed += (text[at] == ")") - (text[at] == "(")
+        if closed < 0:
+            return text[:at].rstrip()
+    return ""
+
+
+def locks(source: Source) -> list[str]:
+    return [
+        source.at(line, "skips what is locked in a part that a planner may run once per row; choose the rows in a WITH")
+        for line, text in strings(source)
+        for found in re.finditer(r"SKIP\s+LOCKED", text)
+        if (before := before_its_parenthesis(text, found.start())) and not before.endswith((" AS", " MATERIALIZED"))
+    ]
+
+
 def transactions(source: Source) -> list[str]:
     if source.path.startswith("server/db/"):
         return []
@@ -56,6 +75,19 @@ def test_sql_is_only_where_sql_belongs() -> None:
 
 def test_only_the_helper_in_db_begins_and_ends_transactions() -> None:
     assert not complaints(transactions, "server", "workers")
+
+
+def test_rows_that_are_locked_are_chosen_once_per_statement() -> None:
+    assert not complaints(locks, "server", "workers")
+
+
+def test_control_rows_that_may_be_chosen_once_per_row_are_found() -> None:
+    path = "server/insights/store.py"
+    chosen = "SELECT id FROM t WHERE org_id = :org AND at <= (SELECT analytics_now()) LIMIT 5 FOR UPDATE SKIP LOCKED"
+    for around in ("DELETE FROM t WHERE id IN ({})", "DELETE FROM t USING ({}) c WHERE t.id = c.id", "SELECT ARRAY(\n  {})"):
+        assert locks(Source(path, f'query = """{around.format(chosen)}"""'))
+    for around in ("{}", "WITH over AS MATERIALIZED ({}) DELETE FROM t USING over WHERE t.id = over.id"):
+        assert not locks(Source(path, f'query = """{around.format(chosen)}"""'))
 
 
 def test_control_sql_elsewhere_is_found() -> None:

@@ -23,9 +23,10 @@ from tests.support.insights import finding, in_days, recorded
 from tests.support.leftovers import superuser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import asyncpg
+    from sqlalchemy import TextClause
 
     from tests.support.databases import Cluster
     from tests.support.live import Service
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.xdist_group("insights many rows")
 
 ROWS, EXPIRED = 20_000, 3_000
 LIMIT = 21
+JOINS = (("hashjoin", "mergejoin"), ("hashjoin", "mergejoin", "hashagg", "sort", "material"), ("nestloop",))
+"""Kinds of join that a planner is kept from, which leaves it others."""
 KINDS = ("category", "insight_type", "min_confidence", "unviewed_only", "before")
 _FILL = """
 INSERT INTO insights (org_id, insight_id, fingerprint, category, insight_type, title, description, confidence, data_points, actions,
@@ -167,3 +170,19 @@ async def test_retiring_says_when_there_may_be_more(cluster: Cluster, shared: Se
         async with shared.app.tx(OrgId(org)) as tx:
             more.append(await retire(tx, OrgId(org)))
     assert more == [True, True, False]
+
+
+@pytest.mark.parametrize("statement", [store._RETIRE, store._PURGE], ids=["retire", "purge"])
+@pytest.mark.parametrize("off", JOINS, ids=lambda off: "without " + " ".join(off))
+async def test_however_the_planner_joins_no_more_are_cleared_away_at_once_than_was_said(
+    cluster: Cluster, shared: Service, org: str, statement: TextClause, off: Sequence[str]
+) -> None:
+    ready = ready_made(statement)
+    async with superuser(cluster, shared) as connection:
+        await fill(connection, org, 35, in_days(-KEPT.days - 1))
+        await connection.execute("UPDATE insights SET listed = $2 WHERE org_id = $1", org, statement is store._RETIRE)
+        async with connection.transaction():
+            for kind in off:
+                await connection.execute(f"SET LOCAL enable_{kind} = off")
+            cleared = await connection.execute(ready.sql, *ready.arguments({"org": org, "most": 10, "kept": KEPT}))
+    assert cleared.endswith(" 10")
