@@ -55,8 +55,7 @@ BUDGET = BudgetFigures(
     facts_as_of=AS_OF,
 )
 CONTRACT = ContractFigures(
-    key="C-7",
-    title="Office cleaning",
+    key="Office cleaning",
     ends=date(2026, 6, 30),
     notice_by=date(2026, 4, 15),
     renews_itself=True,

@@ -92,7 +92,6 @@ agreements = st.builds(
     ends=st.none() | days,
     facts_as_of=st.just(AS_OF),
     starts=st.none() | days,
-    title=names,
     notice_by=st.none() | days,
     renews_itself=st.none() | st.booleans(),
     value=st.none() | amounts,

@@ -139,8 +139,23 @@ def test_risk_is_told_from_the_threshold_on() -> None:
     assert findings(replace(CONTRACT, risk=0.9))[InsightType.CONTRACT_AT_RISK].severity > 0.72
 
 
-def test_a_risk_without_its_model_is_not_told() -> None:
-    assert InsightType.CONTRACT_AT_RISK not in findings(replace(CONTRACT, model=None))
+def test_an_end_is_told_with_its_risk_however_small_and_with_the_model_that_judged_it() -> None:
+    told = findings(replace(CONTRACT, risk=0.031))
+    assert set(told) == {InsightType.CONTRACT_EXPIRING}
+    finding = told[InsightType.CONTRACT_EXPIRING]
+    assert finding.data_points["riskProbability"] == 0.031
+    assert finding.description.endswith("The model gives it a risk of 3.1% of going wrong.")
+    assert (finding.provenance.model_type, finding.provenance.model_version) == ("contract_risk", "1.0.0")
+
+
+@pytest.mark.parametrize("unjudged", [{"model": None}, {"risk": None, "model": None}])
+def test_a_risk_without_its_model_is_not_told(unjudged: dict[str, None]) -> None:
+    told = findings(replace(CONTRACT, **unjudged))
+    assert set(told) == {InsightType.CONTRACT_EXPIRING}
+    finding = told[InsightType.CONTRACT_EXPIRING]
+    assert finding.data_points["riskProbability"] is None
+    assert "risk" not in finding.description
+    assert finding.provenance.model_type == ""
 
 
 def test_an_open_end_can_be_at_risk_but_not_expire() -> None:
@@ -152,7 +167,7 @@ def test_an_open_end_can_be_at_risk_but_not_expire() -> None:
 def test_the_two_kinds_of_one_contract_have_fingerprints_of_their_own_and_keep_them() -> None:
     told = findings(CONTRACT)
     assert len({finding.fingerprint for finding in told.values()}) == 2
-    later = contracts.detect([replace(CONTRACT, risk=0.9, title="Cleaning")], NOW + timedelta(days=5))
+    later = contracts.detect([replace(CONTRACT, risk=0.9, value=1.0)], NOW + timedelta(days=5))
     assert {finding.fingerprint for finding in later.findings} == {finding.fingerprint for finding in told.values()}
 
 

@@ -36,6 +36,7 @@ def many(count: int) -> list[ContractFigures]:
     chosen = [replace(CONTRACT, key=f"c-{number}", risk=float(risk)) for number, risk in enumerate(rng.uniform(0.4, 1, count).round(2))]
     for place in range(0, count, 10):
         chosen[place] = replace(chosen[place], ends=NOW.date() - timedelta(days=1), risk=1.0)
+        chosen[place + 2] = replace(chosen[place + 2], ends=NOW.date() + timedelta(days=place % 60), notice_by=None)
         chosen[place + 1] = replace(chosen[place + 1], notice_by=NOW.date() + timedelta(days=999), risk=1.0)
     return chosen
 
@@ -58,6 +59,14 @@ def test_as_many_as_are_told_are_all_told() -> None:
 def test_of_equals_the_same_are_told_whatever_order_they_come_in() -> None:
     equal = [finding(f"cost_centre/{number}") for number in range(MORE)]
     assert gathered([*equal]).findings == gathered([*reversed(equal)]).findings
+
+
+def test_of_contracts_that_are_equally_bad_those_that_end_first_are_told() -> None:
+    far = [replace(CONTRACT, key=f"a-{number:04}", ends=NOW.date() + timedelta(days=89), notice_by=None) for number in range(MORE)]
+    near = [replace(far[0], key=f"z-{days}", ends=NOW.date() + timedelta(days=days)) for days in (15, 40, 88)]
+    told = contracts.detect([replace(each, risk=None, model=None) for each in (*far, *near)], NOW).findings
+    assert [each.data_points["contractKey"] for each in told][:4] == ["z-15", "z-40", "z-88", "a-0000"]
+    assert len(told) == MOST_FINDINGS
 
 
 @pytest.mark.parametrize("count", [100, 3 * MOST_FINDINGS])

@@ -88,20 +88,21 @@ def test_contract_expiring() -> None:
     assert found.title == "Notice for Office cleaning is due in 12 days, on 15 April 2026"
     assert found.description == (
         "Office cleaning runs to 30 June 2026 (in 88 days) and renews itself unless notice is given. "
-        "Notice can be given until 15 April 2026 (in 12 days). It is worth EUR 48,000."
+        "Notice can be given until 15 April 2026 (in 12 days). It is worth EUR 48,000. "
+        "The model gives it a risk of 72% of going wrong."
     )
     assert actions(found) == [
         "high: Decide by 15 April 2026 whether to keep it, and give notice if not. EUR 48,000 renews otherwise.",
         "low: Collect what was used and how well it was delivered, for the negotiation.",
     ]
-    assert (found.subject, found.expires_at) == ("contract/C-7/2026-06-30", datetime(2026, 7, 1, tzinfo=UTC))
+    assert (found.subject, found.expires_at) == ("contract/Office cleaning/2026-06-30", datetime(2026, 7, 1, tzinfo=UTC))
 
 
 def test_contract_at_risk() -> None:
     found = only(contracts.detect([CONTRACT], NOW), InsightType.CONTRACT_AT_RISK)
-    assert found.title == "Office cleaning has a risk of 72% of ending badly"
+    assert found.title == "Office cleaning has a risk of 72% of going wrong"
     assert found.description == (
-        "The model gives Office cleaning a probability of 72% of a bad end. From 50% on a contract is worth attention. "
+        "The model gives Office cleaning a probability of 72% of going wrong. From 50% on a contract is worth attention. "
         "It runs to 30 June 2026. That puts EUR 34,560 of its EUR 48,000 at risk. What raises the risk most here: late deliveries."
     )
     assert actions(found) == [

@@ -59,7 +59,7 @@ def _pull(known: Mapping[str, AttributeValue]) -> float:
 
 @cache
 def contract_risk() -> Candidate:
-    """Return a model that expects a bad end of contracts with disputes and late payments."""
+    """Return a model that expects contracts to go wrong with disputes and late payments."""
     dice = random.Random(_SEED)
     columns: dict[str, list[AttributeValue | None]] = {name: [] for name in CONTRACT_RISK.names}
     labels = []

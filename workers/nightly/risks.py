@@ -1,4 +1,4 @@
-"""Probabilities of leaving and of a bad end, with reasons for the few that are shown."""
+"""Probabilities of leaving and of going wrong, with reasons for the few that are shown."""
 
 from __future__ import annotations
 

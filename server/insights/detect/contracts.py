@@ -1,11 +1,12 @@
-"""Contracts that end or must be given notice of soon, and contracts that will probably end badly.
+"""Contracts that end or must be given notice of soon, and contracts that will probably go wrong.
 
 `contract_expiring`: the end is at most 90 days away, or the last day for notice at most 30. Its severity is a step for each
 situation that asks for another decision, so that days going by bring nothing back that was dismissed within one; a term that
-ends on another day is a subject of its own. Its confidence is 1, for a date is a fact and no estimate.
+ends on another day is a subject of its own. Its confidence is 1, for a date is a fact and no estimate. Where a model judged the
+contract, its risk is told beside the date.
 
-`contract_at_risk`: the model's probability of a bad end is at or over the threshold. Severity and confidence are that
-calibrated probability: of a hundred contracts with it, so many end badly.
+`contract_at_risk`: the model's probability that it goes wrong is at or over the threshold. Severity and confidence are that
+calibrated probability: of a hundred contracts with it, so many go wrong.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def detect(contracts: Iterable[ContractFigures], now: datetime, *, risk_threshol
 def most_at_risk(contracts: Sequence[ContractFigures], now: datetime) -> list[int]:
     """Return the places of the contracts whose risk `detect` tells, the worst first: only they need reasons, which cost most."""
     told = [
-        (outcome.rank(outcome.estimated(contract.risk), _subject(contract)), place)
+        (outcome.rank(outcome.estimated(contract.risk), _risk_until(contract, now), _subject(contract)), place)
         for place, contract in enumerate(contracts)
         if contract.risk is not None and contract.risk >= RISK_THRESHOLD and _flaw(contract, now.date()) is None
     ]
@@ -106,7 +107,7 @@ def _expiring(contract: ContractFigures, now: datetime, subject: str) -> Finding
         1 - to_end / END_DAYS if by_end else 0.0,
         1 - to_notice / NOTICE_DAYS if to_notice is not None and by_notice else 0.0,
     )
-    title = wording.name(contract.title or contract.key)
+    title = wording.name(contract.key)
     first = f"Notice for {title} is due" if to_notice is not None and by_notice else _ends_or_renews(contract, title)
     days, on = (to_notice, notice) if to_notice is not None and notice is not None and by_notice else (to_end, ends)
     return Finding(
@@ -124,7 +125,7 @@ def _expiring(contract: ContractFigures, now: datetime, subject: str) -> Finding
         actions=_deadline_actions(contract, to_notice, nearness),
         # What was said of notice is no longer true after its day; the end may still be far.
         expires_at=outcome.end_of_day(ends if by_end or notice is None else notice),
-        provenance=Provenance(DETECTOR, contract.facts_as_of),
+        provenance=_provenance(contract),
     )
 
 
@@ -135,7 +136,7 @@ def _ends_or_renews(contract: ContractFigures, title: str) -> str:
 
 
 def _deadlines(contract: ContractFigures, ends: date, to_end: int, to_notice: int | None) -> str:
-    title = wording.name(contract.title or contract.key)
+    title = wording.name(contract.key)
     worth = (
         f" It is worth {wording.money(contract.value, contract.currency)}." if _has_value(contract) and contract.value is not None else ""
     )
@@ -146,7 +147,9 @@ def _deadlines(contract: ContractFigures, ends: date, to_end: int, to_notice: in
     elif contract.notice_by is not None:
         meaning = ", so that it will go on" if contract.renews_itself else ""
         notice = f" The last day for notice was {wording.day(contract.notice_by)}{meaning}."
-    return f"{title} runs to {wording.day(ends)} ({wording.in_days(to_end)}){how}.{notice}{worth}"
+    risk = _risk(contract)
+    wrong = "" if risk is None else f" The model gives it a risk of {wording.percent(risk)} of going wrong."
+    return f"{title} runs to {wording.day(ends)} ({wording.in_days(to_end)}){how}.{notice}{worth}{wrong}"
 
 
 _RENEWAL = {True: " and renews itself unless notice is given", False: " and does not renew itself", None: ""}
@@ -167,23 +170,21 @@ def _deadline_actions(contract: ContractFigures, to_notice: int | None, nearness
 
 
 def _at_risk(contract: ContractFigures, now: datetime, subject: str, threshold: float) -> Finding | None:
-    if contract.risk is None or contract.model is None or contract.risk < threshold:
+    risk = _risk(contract)
+    if risk is None or risk < threshold:
         return None
-    risk = outcome.estimated(contract.risk)
     found = drivers([contract.reasons])
-    title = wording.name(contract.title or contract.key)
+    title = wording.name(contract.key)
     lost = risk * contract.value if contract.value is not None and _has_value(contract) else None
-    latest = now.date() + RISK_LIFETIME
     return Finding(
         insight_type=InsightType.CONTRACT_AT_RISK,
         subject=subject,
         severity=risk,
-        title=f"{title} has a risk of {wording.percent(risk)} of ending badly",
+        title=f"{title} has a risk of {wording.percent(risk)} of going wrong",
         description=_risk_description(contract, risk, threshold, lost, found),
         confidence=risk,
         data_points={
             **_facts(contract),
-            "riskProbability": round(risk, 4),
             "threshold": threshold,
             "valueAtRisk": None if lost is None else round(lost, 2),
             "drivers": [driver.to_json() for driver in found],
@@ -196,14 +197,14 @@ def _at_risk(contract: ContractFigures, now: datetime, subject: str, threshold: 
             ),
             Action("Prepare an alternative in case it ends.", Priority.MEDIUM),
         ),
-        expires_at=outcome.end_of_day(latest if contract.ends is None else min(contract.ends, latest)),
-        provenance=Provenance(DETECTOR, contract.facts_as_of, contract.model.model_type, contract.model.version),
+        expires_at=_risk_until(contract, now),
+        provenance=_provenance(contract),
     )
 
 
 def _risk_description(contract: ContractFigures, risk: float, threshold: float, lost: float | None, found: list[Driver]) -> str:
     sentences = [
-        f"The model gives {wording.name(contract.title or contract.key)} a probability of {wording.percent(risk)} of a bad end.",
+        f"The model gives {wording.name(contract.key)} a probability of {wording.percent(risk)} of going wrong.",
         f"From {wording.percent(threshold)} on a contract is worth attention.",
         f"It runs to {wording.day(contract.ends)}." if contract.ends is not None else "",
         f"That puts {wording.money(lost, contract.currency)} of its {wording.money(contract.value or 0.0, contract.currency)} at risk."
@@ -214,17 +215,35 @@ def _risk_description(contract: ContractFigures, risk: float, threshold: float, 
     return " ".join(filter(None, sentences))
 
 
+def _risk(contract: ContractFigures) -> float | None:
+    """Return the risk as it may be shown: without the model that made it nobody could answer for it."""
+    return None if contract.risk is None or contract.model is None else outcome.estimated(contract.risk)
+
+
+def _risk_until(contract: ContractFigures, now: datetime) -> datetime:
+    latest = now.date() + RISK_LIFETIME
+    return outcome.end_of_day(latest if contract.ends is None else min(contract.ends, latest))
+
+
+def _provenance(contract: ContractFigures) -> Provenance:
+    model = contract.model if contract.risk is not None else None
+    if model is None:
+        return Provenance(DETECTOR, contract.facts_as_of)
+    return Provenance(DETECTOR, contract.facts_as_of, model.model_type, model.version)
+
+
 def _has_value(contract: ContractFigures) -> bool:
     return contract.value is not None and contract.value >= outcome.LEAST_AMOUNT and is_currency(contract.currency)
 
 
 def _facts(contract: ContractFigures) -> dict[str, object]:
+    risk = _risk(contract)
     return {
         "contractKey": contract.key,
-        "title": contract.title,
         "endDate": None if contract.ends is None else contract.ends.isoformat(),
         "noticeDate": None if contract.notice_by is None else contract.notice_by.isoformat(),
         "autoRenews": contract.renews_itself,
         "value": None if contract.value is None or not _has_value(contract) else round(contract.value, 2),
         "currency": contract.currency if _has_value(contract) else "",
+        "riskProbability": None if risk is None else round(risk, 4),
     }

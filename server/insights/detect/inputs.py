@@ -141,12 +141,11 @@ class ContractFigures:
         ends: last day; None for an open end.
         facts_as_of: day on which it was loaded as it is.
         starts: first day; None when unknown.
-        title: what people call it; empty to show the key.
         notice_by: last day on which notice can be given; None when none is agreed.
         renews_itself: whether it goes on when nobody gives notice; None when not told, and then nothing is said of it.
         value: of its whole term; None when unknown.
         currency: ISO 4217; empty when there is no value.
-        risk: calibrated probability that it ends badly; None when it was not scored.
+        risk: calibrated probability that it goes wrong; None when it was not scored.
         reasons: what moved the risk.
         model: what made the risk; None with it.
 
@@ -156,7 +155,6 @@ class ContractFigures:
     ends: date | None
     facts_as_of: date
     starts: date | None = None
-    title: str = ""
     notice_by: date | None = None
     renews_itself: bool | None = None
     value: float | None = None

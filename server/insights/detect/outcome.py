@@ -85,7 +85,7 @@ def gathered(outcomes: list[Finding | Skipped | None]) -> Detected:
     skipped = [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
     findings = [outcome for outcome in outcomes if outcome is not None and not isinstance(outcome, Skipped)]
     kept, told = list[Finding](), Counter[InsightType]()
-    for finding in sorted(findings, key=lambda finding: rank(finding.severity, finding.subject)):
+    for finding in sorted(findings, key=lambda finding: rank(finding.severity, finding.expires_at, finding.subject)):
         told[finding.insight_type] += 1
         if told[finding.insight_type] <= MOST_FINDINGS:
             kept.append(finding)
@@ -94,9 +94,9 @@ def gathered(outcomes: list[Finding | Skipped | None]) -> Detected:
     return Detected(tuple(kept), tuple(skipped))
 
 
-def rank(severity: float, subject: str) -> tuple[float, str]:
-    """Return what sorts findings, the worst first."""
-    return -severity, subject
+def rank(severity: float, expires_at: datetime, subject: str) -> tuple[float, datetime, str]:
+    """Return what sorts findings: the worst first, and of equals what is over first, such as the contract that ends first."""
+    return -severity, expires_at, subject
 
 
 def is_amount(*figures: float) -> bool:
