@@ -15,6 +15,7 @@ from server.errors import AnalyticsError, Kind, Reason
 from server.ml.training import TrainingDataInsufficient
 from server.registry import store as registry
 from server.registry.model import Evidence, Failure, ModelState
+from workers.strategies.model import Rival
 
 if TYPE_CHECKING:
     from server.app import App
@@ -74,7 +75,7 @@ def _compare(course: Course, candidate: Artifact, active: Model | None, rival: A
     if not candidate.intact:
         raise _Damaged
     known = rival if rival is not None and rival.intact else None
-    judged = course.judge(candidate, known, None if active is None or known is None else active.training_cutoff.date())
+    judged = course.judge(candidate, None if active is None or known is None else Rival(known, active.training_cutoff.date()))
     return Evidence(
         rule=judged.rule,
         rows=judged.rows,

@@ -102,6 +102,8 @@ class RunWorker:
                 span(names.SPAN_JOB_RUN, parent=claim.traceparent, kind=SpanKind.CONSUMER),
             ):
                 result = await JOBS[claim.job](self.app, claim, progress)
+            await end(reporter)
+            await self._complete(claim, result)
         except asyncio.CancelledError:
             progress.stopped = True
             # What cannot be handed back is taken again when its lease ends; the cancellation must not be lost over it.
@@ -117,20 +119,22 @@ class RunWorker:
                 return
             _log.exception("run.failed", job=claim.job)
             await self._end(claim, reporter, Reason.INTERNAL, "a defect on our side ended the run")
-        else:
-            await end(reporter)
-            async with self.app.db.platform() as tx:
-                await store.complete(tx, claim, result)
-            metrics.JOB_RUNS_ENDED.labels(claim.job, RunState.COMPLETED).inc()
         finally:
             progress.stopped = True
             await end(reporter)
 
+    async def _complete(self, claim: Claim, result: Mapping[str, object]) -> None:
+        async with self.app.db.platform() as tx:
+            ours = await store.complete(tx, claim, result)
+        if ours:
+            metrics.JOB_RUNS_ENDED.labels(claim.job, RunState.COMPLETED).inc()
+
     async def _end(self, claim: Claim, reporter: asyncio.Task[None], reason: str, message: str) -> None:
         await end(reporter)
         async with self.app.db.platform() as tx:
-            await store.fail(tx, claim, reason, message)
-        metrics.JOB_RUNS_ENDED.labels(claim.job, RunState.FAILED).inc()
+            ours = await store.fail(tx, claim, reason, message)
+        if ours:
+            metrics.JOB_RUNS_ENDED.labels(claim.job, RunState.FAILED).inc()
 
     async def _release(self, claim: Claim) -> None:
         async with self.app.db.platform() as tx:

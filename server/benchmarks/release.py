@@ -12,7 +12,7 @@ import numpy as np
 from server.benchmarks.catalogue import BY_NAME, METRICS, Unit
 from server.benchmarks.model import INDUSTRIES, NO_CURRENCY, SIZES, Earlier, Place, Release, Sheet, SheetRelease, Shown, Withheld, band
 from server.stats.disclosure import RULES, Rules, Sizes, Verdict, judge, units
-from server.stats.membership import FEW, Least, Shape, admit
+from server.stats.membership import Least, Shape, admit
 from server.stats.quartiles import quartiles
 from server.stats.two_releases import Figures, withhold
 from server.tenants.model import Industry, SizeRange
@@ -116,7 +116,7 @@ def _sheets_of(
     wanted |= {sheet for sheet in earlier.sheets if sheet.metric == metric}
     ranked = sorted(wanted or {Sheet(metric, NO_CURRENCY)}, key=lambda sheet: (-found.get(sheet, 0), sheet))
     for sheet in found.keys() - set(ranked):
-        skipped["rare_currency" if sheet.currency else FEW] += found[sheet]
+        skipped["rare_currency"] += found[sheet]
     return [(sheet, number == 0) for number, sheet in enumerate(ranked)]
 
 

@@ -152,6 +152,7 @@ class Connection:
 
         Raises:
             Refused: the call ended with an error status.
+            KeyboardInterrupt: Ctrl-C, also where it met the library between giving a lock up and taking it again.
 
         """
         request_id = str(uuid.uuid4())
@@ -160,6 +161,11 @@ class Connection:
             yield metadata if self._token else metadata[:1]
         except grpc.RpcError as error:
             raise refused(error, self.address, request_id) from None
+        except RuntimeError as error:
+            # A `with` that has lost its lock to Ctrl-C fails at its end, and that failure hides what came.
+            if _of_ctrl_c(error):
+                raise KeyboardInterrupt from None
+            raise
 
     def unary(
         self,
@@ -265,3 +271,9 @@ def open_channel(address: str, ca: str) -> grpc.Channel:
         msg = f"cannot read the certificate authority {ca}: {error.strerror}"
         raise BadInput(msg) from error
     return grpc.secure_channel(address, grpc.ssl_channel_credentials(root_certificates=roots), options=limits)
+
+
+def _of_ctrl_c(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None

@@ -10,7 +10,7 @@ from sqlalchemy import text
 if TYPE_CHECKING:
     from server.db.transaction import ReadTx
 
-REVISION = "0010"
+REVISION = "0011"
 """The schema that this code works with: the newest migration, as a test checks."""
 
 # CVE-2026-120154: row security is reported to have a hole in INSERT ... ON CONFLICT DO UPDATE before these releases.

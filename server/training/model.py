@@ -51,8 +51,9 @@ class PooledRows:
 
     @property
     def cutoff(self) -> date | None:
-        """Date of the newest row."""
-        return self.dates.max().item() if len(self) else None
+        """Date of the newest row that is learned from; None where all are held out."""
+        taught = self.dates[~self.held_out]
+        return taught.max().item() if len(taught) else None
 
     def at(self, rows: Rows) -> PooledRows:
         """Return some of the rows, by their places."""

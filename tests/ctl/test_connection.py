@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from server.ctl.connection import Config, Options, Session, config_paths, load_config
+from server.ctl.connection import Config, Connection, Options, Session, config_paths, load_config, open_channel
 from server.ctl.failures import BadInput
 
 if TYPE_CHECKING:
@@ -120,3 +121,19 @@ def test_login_refuses_what_is_no_token(ctl: Ctl, config_file: Path, token: str)
     assert result.exit_code == 2
     assert "not a token" in result.stderr
     assert not config_file.exists()
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, ValueError])
+def test_ctrl_c_that_costs_the_library_its_lock_is_still_ctrl_c_and_nothing_else_is(failure: type[BaseException]) -> None:
+    connection, outer, inner = Connection(open_channel("127.0.0.1:1", ""), "127.0.0.1:1", ""), threading.Condition(), threading.Condition()
+
+    def waiting() -> None:
+        with connection.calling(), outer, inner:
+            # As `wait` leaves its condition where it is interrupted before it has the lock again.
+            inner.release()
+            outer.release()
+            raise failure
+
+    with pytest.raises(KeyboardInterrupt if failure is KeyboardInterrupt else RuntimeError):
+        waiting()
+    connection.channel.close()

@@ -148,9 +148,9 @@ def test_an_end_is_told_with_its_risk_however_small_and_with_the_model_that_judg
     assert (finding.provenance.model_type, finding.provenance.model_version) == ("contract_risk", "1.0.0")
 
 
-@pytest.mark.parametrize("unjudged", [{"model": None}, {"risk": None, "model": None}])
-def test_a_risk_without_its_model_is_not_told(unjudged: dict[str, None]) -> None:
-    told = findings(replace(CONTRACT, **unjudged))
+@pytest.mark.parametrize("unjudged", [replace(CONTRACT, model=None), replace(CONTRACT, risk=None, model=None)])
+def test_a_risk_without_its_model_is_not_told(unjudged: ContractFigures) -> None:
+    told = findings(unjudged)
     assert set(told) == {InsightType.CONTRACT_EXPIRING}
     finding = told[InsightType.CONTRACT_EXPIRING]
     assert finding.data_points["riskProbability"] is None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from server.db import ReadTx
     from server.registry.model import Artifact, Json
-    from workers.strategies.model import Progress
+    from workers.strategies.model import Progress, Rival
 
 CUTOFF = date(2026, 1, 31)
 BASELINE = 10.0
@@ -62,11 +62,10 @@ class Told:
         """Find fault with losses beyond the baseline's."""
         return "no better than the base rate" if float(str(metrics["brier_score"])) >= BASELINE else ""
 
-    def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
+    def judge(self, candidate: Artifact, active: Rival | None) -> Judged:
         """Read the losses of both."""
-        assert (active is None) == (active_cutoff is None)
-        ours, other = (None if each is None else float(json.loads(each.content)) for each in (candidate, active))
-        assert ours is not None
+        ours = float(json.loads(candidate.content))
+        other = None if active is None else float(json.loads(active.artifact.content))
         self.asked.append((ours, other))
         self.meanwhile()
         return Judged("told", self.rows, "brier_score", ours, BASELINE, other)

@@ -27,6 +27,7 @@ from tests.ml.rows import SCHEMA, sample
 from workers.strategies import classifying, forecasting
 from workers.strategies.classifying import Classifying
 from workers.strategies.forecasting import HELD_OUT_MONTHS, Forecasting, series_of
+from workers.strategies.model import Rival
 
 if TYPE_CHECKING:
     from workers.strategies.model import Trained
@@ -39,11 +40,11 @@ def silent(_share: float, _words: str) -> None:
     return
 
 
-def course(*, seed: int = 0, held_out: int = 5, days: int = 1) -> Classifying:
-    """Rows of which every `held_out`th is held out, one each `days` days."""
+def course(*, seed: int = 0, held_out: int = 5) -> Classifying:
+    """Rows of which every `held_out`th is held out, three a day."""
     rows = sample(ROWS, seed)
     numbers = np.arange(ROWS)
-    dates = np.datetime64(FIRST) + numbers // 3 * days
+    dates = np.datetime64(FIRST) + numbers // 3
     pooled = PooledRows(table(SCHEMA, rows.columns), np.array(rows.labels), 1, dates, numbers % held_out == 0)
     return Classifying(SCHEMA, pooled, SCHEMA.to_json(), ROWS, 1, pooled.cutoff)
 
@@ -60,6 +61,10 @@ def artifact(trained: Trained) -> Artifact:
     return Artifact(trained.content, "", trained.card)
 
 
+def rival(trained: Trained) -> Rival:
+    return Rival(artifact(trained), FIRST)
+
+
 def test_a_classifier_learns_nothing_from_held_out_rows() -> None:
     own = course()
     pooled = own.pooled
@@ -68,6 +73,9 @@ def test_a_classifier_learns_nothing_from_held_out_rows() -> None:
     columns = {**pooled.columns, "pay": np.where(pooled.held_out, 1.0, np.array(pooled.columns["pay"]))}
     assert replace(own, pooled=replace(pooled, columns=columns, labels=other_labels)).train(silent) == trained
     assert trained.rows == ROWS - ROWS // 5
+    # The newest row is held out, so that nothing of its day is learned from.
+    late = np.where(np.arange(ROWS) == ROWS - 5, np.datetime64("2030-01-01"), pooled.dates)
+    assert replace(pooled, dates=late).cutoff == pooled.cutoff == pooled.dates.max().item()
     # The control: a row that is not held out matters.
     flipped = pooled.labels ^ (np.arange(ROWS) == 1)
     assert replace(own, pooled=replace(pooled, labels=flipped)).train(silent).content != trained.content
@@ -76,7 +84,7 @@ def test_a_classifier_learns_nothing_from_held_out_rows() -> None:
 def test_classifiers_are_compared_by_the_brier_score_of_the_same_held_out_rows() -> None:
     own = course()
     candidate, active = own.train(silent), course(seed=1, held_out=2).train(silent)
-    judged = own.judge(artifact(candidate), artifact(active), date(2030, 1, 1))
+    judged = own.judge(artifact(candidate), rival(active))
     chosen = np.arange(0, ROWS, 5)
     columns = own.pooled.at(chosen).columns
     truth = own.pooled.labels.astype(np.int8)
@@ -93,22 +101,11 @@ def test_classifiers_are_compared_by_the_brier_score_of_the_same_held_out_rows()
     assert judged.candidate < judged.baseline
 
 
-def test_rows_newer_than_the_training_of_the_active_version_alone_decide_when_there_are_enough() -> None:
-    own = course(held_out=2)
-    candidate = artifact(own.train(silent))
-    since = own.pooled.dates[590].item()
-    judged = own.judge(candidate, candidate, since)
-    newer = int(np.sum(own.pooled.held_out & (own.pooled.dates > np.datetime64(since))))
-    assert judged.rows == newer == 204
-    assert judged.rule == f"rows of held-out subjects after {since}, the training cut-off of the active version"
-    assert own.judge(candidate, candidate, own.pooled.dates[620].item()).rows == ROWS // 2
-
-
 def test_an_active_version_that_cannot_be_loaded_has_no_loss_and_so_no_say() -> None:
     own = course()
     candidate = artifact(own.train(silent))
     for broken in (Artifact(b"{}", "", candidate.card), Artifact(candidate.content, "", {})):
-        judged = own.judge(candidate, broken, FIRST)
+        judged = own.judge(candidate, Rival(broken, FIRST))
         assert judged.active is None
         assert judged.candidate > 0
 
@@ -118,7 +115,7 @@ def test_a_version_of_fewer_features_is_judged_by_those_it_knows() -> None:
     narrow = replace(SCHEMA, features=SCHEMA.features[:3])
     columns = {name: own.pooled.columns[name] for name in narrow.names}
     before = replace(own, features=narrow, pooled=replace(own.pooled, columns=columns)).train(silent)
-    judged = own.judge(artifact(own.train(silent)), artifact(before), None)
+    judged = own.judge(artifact(own.train(silent)), rival(before))
     assert judged.active is not None
     assert judged.candidate < judged.active
 
@@ -126,7 +123,7 @@ def test_a_version_of_fewer_features_is_judged_by_those_it_knows() -> None:
 def test_too_few_held_out_rows_judge_nothing() -> None:
     own = course(held_out=60)
     with pytest.raises(TrainingDataInsufficient, match="17 of 1000 rows are of subjects that are held out; at least 20 are needed"):
-        own.judge(artifact(own.train(silent)), None, None)
+        own.judge(artifact(own.train(silent)), None)
 
 
 @cache
@@ -157,7 +154,7 @@ def test_a_forecaster_learns_nothing_from_the_held_out_months_and_they_judge_bot
     # The control: the month before is learned from.
     active = changed(own, date(2019, 9, 1)).train(silent)
     assert active.content != trained.content
-    judged = own.judge(artifact(trained), artifact(active), own.cutoff)
+    judged = own.judge(artifact(trained), rival(active))
     panel = Panel.of(list(series_of(own.pooled)))
     losses = [evaluate(Forecaster.load(each.content, each.card), panel, panel.first + 57) for each in (trained, active)]
     assert (judged.candidate, judged.active) == (losses[0].mase_median, losses[1].mase_median)
@@ -180,16 +177,22 @@ def test_of_very_many_series_each_so_manieth_judges_both_versions(monkeypatch: p
     own = monthly()
     trained = artifact(own.train(silent))
     monkeypatch.setattr(forecasting, "MOST_JUDGED", 5)
-    judged = own.judge(trained, trained, None)
+    judged = own.judge(trained, Rival(trained, FIRST))
     assert judged.rows == 4 * 3 * 12
     assert judged.active == judged.candidate
-    assert judged.rule == "amounts of the newest 3 months of 4 series, on which the candidate was not trained"
+    assert (
+        judged.rule
+        == "amounts of the newest 3 months of 4 series, on which the candidate was not trained; the active version has seen some of them"
+    )
 
 
 def test_the_evidence_speaks_of_an_active_version_only_where_there_is_one() -> None:
     own = monthly()
     trained = artifact(own.train(silent))
-    rules = [own.judge(trained, active, cutoff).rule for active, cutoff in ((None, None), (trained, own.cutoff), (trained, own.newest))]
+    seen = own.cutoff
+    assert seen is not None
+    assert own.newest is not None
+    rules = [own.judge(trained, active).rule for active in (None, Rival(trained, seen), Rival(trained, own.newest))]
     alone = "amounts of the newest 3 months, on which the candidate was not trained"
     assert rules == [alone, f"{alone}, nor the active version", f"{alone}; the active version has seen some of them"]
 
@@ -199,7 +202,7 @@ def test_series_that_end_before_the_held_out_months_judge_nothing() -> None:
     trained = own.train(silent)
     late = replace(own, newest=date(2020, 6, 1))
     with pytest.raises(TrainingDataInsufficient, match="no series that judges has an amount in the newest 3 months"):
-        late.judge(artifact(trained), None, None)
+        late.judge(artifact(trained), None)
 
 
 @pytest.mark.parametrize("what", ["amounts", "budgets"])
@@ -220,9 +223,9 @@ def test_a_series_beyond_what_is_allowed_is_left_out_and_counted_and_the_others_
     )
     mixed = replace(own, pooled=pooled)
     trained = mixed.train(silent)
-    judged = mixed.judge(artifact(trained), None, None)
+    judged = mixed.judge(artifact(trained), None)
     assert trained == own.train(silent)
-    assert judged == own.judge(artifact(trained), None, None)
+    assert judged == own.judge(artifact(trained), None)
     left_out = {"event": "spend.series_left_out", "series": 1, "log_level": "warning"}
     assert logs.entries == [left_out, left_out]
 
@@ -232,4 +235,4 @@ def test_no_series_at_all_judges_nothing() -> None:
     trained = own.train(silent)
     none = replace(own, pooled=replace(own.pooled, amounts=[None] * 720))
     with pytest.raises(TrainingDataInsufficient, match="no series to judge by"):
-        none.judge(artifact(trained), None, None)
+        none.judge(artifact(trained), None)

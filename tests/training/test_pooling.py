@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from analytics.admin.v1 import operations_service_pb2 as ops
 from analytics.v1 import fact_service_pb2, tenant_service_pb2
+from analytics.v1.contracts_pb2 import ContractOutcome as Outcome
 from analytics.v1.payroll_pb2 import EmployeeExit
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import code_pb2
@@ -23,7 +25,7 @@ from server.facts.model import ATTRIBUTES
 from server.ml.turnover import TURNOVER
 from server.registry.model import ModelType
 from server.training import store
-from tests.support import live, rows, runs, trained
+from tests.support import facts, live, rows, runs, trained
 from tests.support.leftovers import superuser
 from tests.support.loading import load
 from tests.support.made_facts import made, review
@@ -91,11 +93,11 @@ async def test_of_an_employee_the_first_labelled_state_of_each_year_is_pooled_an
     await load(idle, who, [*states, rows.employee(2, labelled=False)])
     pooled = await _pooled(idle)
     assert list(pooled.columns["monthly_income"]) == [1.0, 2.0]
-    assert pooled.cutoff is not None
-    assert pooled.cutoff.year == 2025
+    assert [day.year for day in pooled.dates.tolist()] == [2024, 2025]
 
 
-async def test_of_many_years_the_pooled_rows_hold_as_many_leavers_as_a_year_has(idle: Service) -> None:
+@pytest.mark.parametrize("marked", [False, True], ids=["known by their exits", "marked beforehand"])
+async def test_of_many_years_the_pooled_rows_hold_as_many_leavers_as_a_year_has(idle: Service, *, marked: bool) -> None:
     """Twenty people, states of every month of four years, and two who leave each July: in all eight of twenty, in a year one of nine."""
     who = live.bearer("acme")
     months = [(year, month) for year in range(2021, 2025) for month in range(1, 13)] + [(2025, 1)]
@@ -108,12 +110,46 @@ async def test_of_many_years_the_pooled_rows_hold_as_many_leavers_as_a_year_has(
             if gone is None or (year, month) <= (gone.year, gone.month):
                 state = type(person).FromString(person.SerializeToString())
                 state.as_of.CopyFrom(Date(year=year, month=month, day=10))
+                if marked and gone is not None and (year, month) >= (gone.year, gone.month - 1):
+                    state.left_within_year = True
                 states.append(state)
     await load(idle, who, states)
     assert (await load(idle, who, [EmployeeExit(employee_key=key, exit_date=day) for key, day in leaves.items()])).inserted == len(leaves)
     pooled = await _pooled(idle)
     # The oldest year has but January and February, and its people are at risk of the same July as those of the next.
     assert (len(pooled), int(pooled.labels.sum())) == (20 + 20 + 18 + 16, 4 * 2)
+
+
+async def test_who_is_marked_as_leaving_counts_from_when_it_is_known_who_stayed(idle: Service) -> None:
+    who = live.bearer("acme")
+    people = rows.employees(8)
+    for person in people[:5]:
+        person.as_of.CopyFrom(Date(year=2024, month=1, day=31))
+        person.left_within_year = person.employee_key == "e-0"
+    for person in people[5:]:
+        person.left_within_year = True
+    await load(idle, who, people)
+    assert [day.year for day in (await _pooled(idle)).dates.tolist()] == [2024] * 5
+    people[7].left_within_year = False
+    await load(idle, who, people)
+    pooled = await _pooled(idle)
+    assert (len(pooled), int(pooled.labels.sum())) == (8, 3)
+
+
+async def test_a_contract_that_went_wrong_counts_from_its_agreed_end_on_as_one_that_went_well_does(idle: Service) -> None:
+    loaded = [facts.contract(number) for number in range(6)]
+    outcomes = (Outcome.CONTRACT_OUTCOME_TERMINATED, Outcome.CONTRACT_OUTCOME_RENEWED)
+    ends = (Date(year=2098, month=1, day=1), Date(year=2024, month=1, day=1), None)
+    for each, (outcome, end) in zip(loaded, itertools.product(outcomes, ends), strict=True):
+        each.outcome = outcome
+        each.ClearField("end_date")
+        if end is not None:
+            each.end_date.CopyFrom(end)
+    assert (await load(idle, live.bearer("acme"), loaded)).inserted == 6
+    async with idle.app.db.platform(DbRole.TRAINER) as tx:
+        pooled = (await store.pooled_contract_rows(tx))()
+    values = dict(zip(pooled.columns["value"], pooled.labels, strict=True))
+    assert values == {float(each.value): number < 3 for number, each in enumerate(loaded) if number != 0}
 
 
 async def test_ratios_of_targets_next_to_0_end_nobodys_training(idle: Service) -> None:
@@ -161,8 +197,7 @@ async def test_a_stored_row_from_the_future_is_not_pooled_and_moves_nobodys_cuto
         async with idle.app.db.platform(DbRole.TRAINER) as tx:
             found = (await pooled(tx))()
             today = (await tx.one(text("SELECT analytics_now()::date"))).analytics_now
-        assert found.cutoff is not None
-        cutoffs[days] = (len(found), found.cutoff < today)
+        cutoffs[days] = (len(found), found.dates.max().item() < today)
     # The control: from today, the row is the newest one.
     assert cutoffs == {0: (8, False), 1: (7, True), 20_000: (7, True)}
 

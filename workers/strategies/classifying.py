@@ -19,17 +19,13 @@ if TYPE_CHECKING:
 
     from server.db import ReadTx
     from server.ml.encoding import Table
-    from server.ml.evaluation import Labels, Rows, Scores
+    from server.ml.evaluation import Labels, Scores
     from server.ml.schema import FeatureSchema
     from server.registry.model import Artifact, Json
     from server.training.model import PooledRows, Read
-    from workers.strategies.model import Progress
+    from workers.strategies.model import Progress, Rival
 
 SEED = 20_260_101
-NEWER_ROWS = 200
-NEWER_OF_EACH = 10
-"""From so many rows, and of each outcome, newer than the training of the active version on, both versions are judged by them alone."""
-
 FEWEST_ROWS = 20
 """Held-out rows without which nobody can say which version is better."""
 
@@ -60,15 +56,15 @@ class Classifying:
             return f"no better than the base rate: Brier score {ours:.4f}, base rate alone {prior:.4f}"
         return ""
 
-    def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
-        """Compare by the Brier score on held-out subjects, which neither version was trained on.
+    def judge(self, candidate: Artifact, active: Rival | None) -> Judged:
+        """Compare by the Brier score on the rows of held-out subjects, on which no version is trained.
 
         Raises:
             TrainingDataInsufficient: fewer than `FEWEST_ROWS` rows are of held-out subjects, as when all rows are of a few subjects.
 
         """
         pooled = self.pooled
-        chosen, rule = self._chosen(active_cutoff)
+        chosen = np.nonzero(pooled.held_out)[0]
         if len(chosen) < FEWEST_ROWS:
             msg = f"{len(chosen)} of {len(pooled)} rows are of subjects that are held out; at least {FEWEST_ROWS} are needed to judge"
             raise TrainingDataInsufficient(msg)
@@ -77,22 +73,13 @@ class Classifying:
         # What a version says that knows the base rate of the rows it may learn from.
         base_rate = float(pooled.labels[~pooled.held_out].mean())
         return Judged(
-            rule=rule,
+            rule="all rows of held-out subjects, on which no version is trained",
             rows=len(chosen),
             measure="brier_score",
             candidate=brier_score(truth, _probabilities(candidate, columns)),
             baseline=brier_score(truth, np.full(len(truth), base_rate)),
-            active=None if active is None else _loss(active, columns, truth),
+            active=None if active is None else _loss(active.artifact, columns, truth),
         )
-
-    def _chosen(self, since: date | None) -> tuple[Rows, str]:
-        held_out = self.pooled.held_out
-        if since is not None:
-            newer = np.nonzero(held_out & (self.pooled.dates > np.datetime64(since)))[0]
-            positives = int(self.pooled.labels[newer].sum())
-            if len(newer) >= NEWER_ROWS and min(positives, len(newer) - positives) >= NEWER_OF_EACH:
-                return newer, f"rows of held-out subjects after {since}, the training cut-off of the active version"
-        return np.nonzero(held_out)[0], "all rows of held-out subjects, on which no version is trained"
 
 
 def _loss(artifact: Artifact, columns: Table, truth: Labels) -> float | None:

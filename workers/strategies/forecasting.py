@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from server.db import ReadTx
     from server.registry.model import Artifact, Json
     from server.training.model import PooledSeries, Read
-    from workers.strategies.model import Progress
+    from workers.strategies.model import Progress, Rival
 
 SEED = 20_260_101
 HELD_OUT_MONTHS = 3
@@ -87,7 +87,7 @@ class Forecasting:
             return f"the 80 % interval held {covered:.1%} of {points:,} outcomes it had not seen; {low:.0%} to {high:.0%} are allowed"
         return ""
 
-    def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
+    def judge(self, candidate: Artifact, active: Rival | None) -> Judged:
         """Compare by the median scaled error on the newest months, which the candidate was not trained on.
 
         Raises:
@@ -111,19 +111,19 @@ class Forecasting:
         drawn = f" of {len(panel.series):,} series" if count > MOST_JUDGED else ""
         rule = f"amounts of the newest {HELD_OUT_MONTHS} months{drawn}, on which the candidate was not trained"
         return Judged(
-            rule=rule + self._of_the_active(active_cutoff),
+            rule=rule + self._of_the_active(active),
             rows=ours.points,
             measure="mase_median",
             candidate=ours.mase_median,
             baseline=ours.naive_mase_median,
-            active=None if active is None else self._loss(active, panel),
+            active=None if active is None else self._loss(active.artifact, panel),
         )
 
-    def _of_the_active(self, cutoff: date | None) -> str:
+    def _of_the_active(self, active: Rival | None) -> str:
         """Say what the active version has seen of the held-out months; nothing where there is none."""
-        if cutoff is None:
+        if active is None:
             return ""
-        return "; the active version has seen some of them" if _number(cutoff) >= self._from else ", nor the active version"
+        return "; the active version has seen some of them" if _number(active.cutoff) >= self._from else ", nor the active version"
 
     def _loss(self, artifact: Artifact, panel: Panel) -> float | None:
         try:

@@ -38,6 +38,14 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
+class Rival:
+    """The active version that a candidate is compared with, and the newest date that it learned from."""
+
+    artifact: Artifact
+    cutoff: date
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """Losses of two versions and of the naive baseline on the same rows; see `server.registry.model.Evidence`."""
 
@@ -66,7 +74,7 @@ class Course(Protocol):
 
     @property
     def cutoff(self) -> date | None:
-        """Date of the newest one."""
+        """Date of the newest one that is learned from."""
 
     def train(self, progress: Progress) -> Trained:
         """Train on the rows that are not held out.
@@ -79,7 +87,7 @@ class Course(Protocol):
     def objection(self, metrics: Json) -> str:
         """Why a version with these metrics is worth nothing: no better than the naive baseline; empty when it is."""
 
-    def judge(self, candidate: Artifact, active: Artifact | None, active_cutoff: date | None) -> Judged:
+    def judge(self, candidate: Artifact, active: Rival | None) -> Judged:
         """Judge a version and the active one on held-out rows; an active one that cannot be loaded has no loss.
 
         Raises:
