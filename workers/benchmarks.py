@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from server.app import App
-    from server.benchmarks.model import Contribution, Earlier, Release
+    from server.benchmarks.model import Contribution, Earlier, Place, Release, Sheet
     from server.schedule.model import Claim
 
     Progress = Callable[[float, str], None]
@@ -40,6 +40,7 @@ async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mappi
 
     """
     release_id = uuid5(claim.run_id, MONTHLY_BENCHMARKS)
+    paid: set[tuple[Sheet, Place]] = set()
     for _ in range(_ROUNDS):
         progress(0.0, "reading the values of contributing organizations")
         async with app.db.platform(DbRole.BENCHMARK) as tx:
@@ -52,7 +53,7 @@ async def update_benchmarks(app: App, claim: Claim, progress: Progress) -> Mappi
         release, before = await asyncio.to_thread(_decided, rows, kept, release_id.bytes)
         if app.settings.benchmark_private:
             progress(0.6, "adding noise")
-            release = await _private(app, release)
+            release = await _private(app, release, paid)
         progress(0.9, "publishing")
         try:
             async with app.db.platform(DbRole.BENCHMARK) as tx:
@@ -71,10 +72,14 @@ def _decided(rows: Sequence[Contribution], kept: Callable[[], Earlier], salt: by
     return decide(rows, before, salt), before
 
 
-async def _private(app: App, release: Release) -> Release:
-    """Charge the budgets first: figures that were drawn and never published have cost too much, never too little."""
+async def _private(app: App, release: Release, paid: set[tuple[Sheet, Place]]) -> Release:
+    """Charge the budgets first: figures that were drawn and never published have cost too much, never too little.
+
+    Of several draws at most one is published, so `paid`, which grows, is not charged again.
+    """
     epsilon = app.settings.benchmark_epsilon
+    wanted = [cell for cell in large_cells(release) if cell not in paid]
     async with app.db.platform(DbRole.BENCHMARK) as tx:
         kept = await cells.private_cells(tx)
-        paid = await store.spend(tx, large_cells(release), epsilon, app.settings.benchmark_epsilon_per_year)
+        paid |= await store.spend(tx, wanted, epsilon, app.settings.benchmark_epsilon_per_year)
     return await asyncio.to_thread(with_noise, release, paid, kept, epsilon)

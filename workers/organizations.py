@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from server import failpoints
+from server.db.statements import caused_by_data
 from server.errors import AnalyticsError, Reason
 from server.lifecycle import end
 from server.queue import QueueUnavailable
@@ -163,6 +164,8 @@ class _Walk:
             try:
                 return await self.act(org)
             except _PASSING as error:
+                if caused_by_data(error):
+                    raise
                 _log.info("organization.tried_again", job=self.claim.job, org_id=org, error=type(error).__name__)
             self._report()
             await asyncio.sleep(pause)

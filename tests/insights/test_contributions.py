@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from server.benchmarks.catalogue import BY_NAME, Unit
 from server.benchmarks.model import OrganizationMetric
 from server.facts.model import ATTRIBUTES
+from server.insights.detect.outcome import SkipReason
 from server.insights.evidence.model import EndedContracts, Evidence, OpenContract, PayrollMonth, Scores, SpendMonth, Workforce
 from server.insights.figures.contributions import contributions, main_currency
 from server.stats.turnover import WINDOW, HeadcountMonth, turnover_rate
@@ -41,9 +42,14 @@ def evidence(
 
 def made(known: Evidence, months: Sequence[HeadcountMonth | None] = ()) -> dict[str, OrganizationMetric]:
     """The contributions by metric."""
-    found = list(contributions(known, months, turnover_rate(months), TODAY))
+    found = [each for each in contributions(known, months, turnover_rate(months), TODAY) if isinstance(each, OrganizationMetric)]
     assert len({each.metric for each in found}) == len(found)
     return {each.metric: each for each in found}
+
+
+def skips(known: Evidence) -> list[str]:
+    """Why something that is known gives no value, with ten people in every month."""
+    return [each.value for each in contributions(known, TEN_PEOPLE, None, TODAY) if isinstance(each, SkipReason)]
 
 
 def paid(back: int, cost: float, currency: str = "EUR", centre: str = "Sales", people: int = 1) -> PayrollMonth:
@@ -112,6 +118,24 @@ def test_payroll_without_a_known_headcount_or_of_nothing_is_left_out() -> None:
     assert made(evidence([paid(0, 1_000.0)]), [HeadcountMonth(0, 0)] * WINDOW) == {}
     assert "payroll_cost_per_employee" not in made(evidence([paid(0, 0.0)]), TEN_PEOPLE)
     assert "payroll_cost_per_employee" not in made(evidence([paid(0, 10.0), paid(1, -50.0)]), TEN_PEOPLE)
+
+
+@pytest.mark.parametrize(
+    ("known", "reasons"),
+    [
+        (evidence(), []),
+        (evidence([paid(20, 1_000.0)]), []),
+        (evidence([paid(0, 0.0001)]), ["NO_AMOUNT"]),
+        (evidence([paid(0, 900.0, people=9), paid(0, 900.0, "USD")]), ["MIXED_CURRENCIES"]),
+        (evidence(contracts=[contract(0.0)]), ["NO_AMOUNT"]),
+        (evidence(spend=[spent(0, 5.0, 0.0)]), ["NO_AMOUNT"]),
+        (evidence(spend=[spent(0, 5.0, None)]), []),
+        (evidence(scores=Scores(0, None, without_scale=True)), ["NO_SCALE"]),
+        (evidence(scores=Scores(3, 4.0, without_scale=True)), []),
+    ],
+)
+def test_what_is_known_and_gives_no_value_is_counted_with_its_reason(known: Evidence, reasons: list[str]) -> None:
+    assert skips(known) == reasons
 
 
 def test_of_mixed_currencies_the_most_frequent_is_counted_and_the_others_are_not_added() -> None:

@@ -273,7 +273,23 @@ async def test_scores_and_ends_are_of_exactly_the_last_twelve_months(shared: Ser
     rows = [review("first", since), review("before", since - timedelta(days=1)), review("last", today)]
     await load(shared, org, pb.IngestFactsRequest(performance_reviews=pb.PerformanceReviewBatch(reviews=rows)))
     async with shared.app.read(OrgId(org)) as tx:
-        assert (await store.latest_scores(tx, OrgId(org), today)).people == 2
+        scores = await store.latest_scores(tx, OrgId(org), today)
+    assert (scores.people, scores.without_scale) == (2, False)
+
+
+@pytest.mark.parametrize(("day", "told"), [(date(2026, 11, 21), True), (date(2025, 11, 21), False)])
+async def test_a_score_of_the_last_twelve_months_without_its_scale_is_no_score_and_is_known_of(
+    shared: Service,
+    org: str,
+    day: date,
+    told: bool,  # noqa: FBT001 - a parameter of the table above
+) -> None:
+    row = performance_pb2.PerformanceReview(
+        employee_key="e-1", review_date=Date(year=day.year, month=day.month, day=day.day), team="t", score=3.0
+    )
+    await load(shared, org, pb.IngestFactsRequest(performance_reviews=pb.PerformanceReviewBatch(reviews=[row])))
+    async with shared.app.read(OrgId(org)) as tx:
+        assert await store.latest_scores(tx, OrgId(org), date(2026, 11, 21)) == Scores(0, None, without_scale=told)
 
 
 async def test_spend_is_read_by_category_and_keeps_plans_of_the_future(shared: Service, org: str) -> None:
@@ -339,4 +355,4 @@ async def test_scores_of_different_scales_are_brought_to_five(shared: Service, o
 
     rows = [review("a", 3, 1.0, 5), review("a", 9, 4.0, 5), review("b", 9, 40.0, 100), review("c", 9, 3.0, None)]
     await load(shared, org, pb.IngestFactsRequest(performance_reviews=pb.PerformanceReviewBatch(reviews=rows)))
-    assert (await read(shared, org)).scores == Scores(2, 3.0)
+    assert (await read(shared, org)).scores == Scores(2, 3.0, without_scale=True)

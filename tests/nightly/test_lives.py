@@ -9,6 +9,7 @@ import pytest
 from analytics.admin.v1 import operations_service_pb2 as ops
 from analytics.v1 import fact_service_pb2 as facts
 from analytics.v1 import insights_pb2 as pb
+from analytics.v1 import payroll_pb2
 from google.type.date_pb2 import Date
 
 from server.insights.model import InsightType
@@ -162,6 +163,14 @@ async def test_without_facts_an_organization_is_skipped_by_name_and_its_old_insi
     assert (await plain.came(run))[org] == (ops.JOB_RUN_OUTCOME_SKIPPED, "NO_FACTS")
     reason = next(each for each in run.organizations.reasons if each.reason == "NO_FACTS")
     assert (reason.outcome, reason.organizations) == (ops.JOB_RUN_OUTCOME_SKIPPED, run.organizations.skipped)
+
+
+async def test_an_organization_of_which_only_exits_are_known_is_judged_and_they_are_counted(plain: Nights, org: str) -> None:
+    gone = Date(year=TODAY.year, month=TODAY.month, day=1)
+    await plain.load(org, [payroll_pb2.EmployeeExit(employee_key=f"e-{number}", exit_date=gone) for number in range(3)])
+    run = await plain.run()
+    assert (await plain.came(run))[org] == (ops.JOB_RUN_OUTCOME_DONE, "")
+    assert run.daily_metrics_result.counts["not_judged_unknown_leaver"] >= 3
 
 
 async def test_what_expired_long_ago_is_deleted_where_nothing_is_found_any_more(plain: Nights, org: str) -> None:

@@ -8,10 +8,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from server.db.statements import DriverFailure
 from server.errors import AnalyticsError, Kind, Reason
 from server.identity import OrgId, RunId, UserId
 from server.schedule import store
@@ -28,13 +30,12 @@ from workers.organizations import Done, Skipped, for_each_organization
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import asyncpg
-
     from server.app import App
     from server.schedule.model import Claim, Run
     from tests.support.clock import VirtualClock
 
 GONE = DBAPIError("SELECT 1", None, Exception())
+TOO_LARGE = DBAPIError("SELECT 1", None, DriverFailure(asyncpg.NumericValueOutOfRangeError("too large")))
 JOB = "daily_metrics"
 MANY = int(os.environ.get("ORGANIZATIONS", "300"))
 
@@ -245,6 +246,20 @@ async def test_a_passing_failure_is_tried_again_and_a_lasting_one_fails_its_orga
 
     counts = await for_each_organization(app, await _begin(app), unheard, act)
     assert (counts.done, counts.failed, set(left.values())) == (2, 1, {0})
+
+
+async def test_a_failure_that_the_data_are_to_blame_for_is_not_tried_again(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(organizations, "_PAUSES_SECONDS", (0.0, 0.0))
+    await _orgs(app, 1)
+    tried = 0
+
+    async def act(_org: OrgId) -> Done:
+        nonlocal tried
+        tried += 1
+        raise TOO_LARGE
+
+    counts = await for_each_organization(app, await _begin(app), unheard, act)
+    assert (counts.failed, tried) == (1, 1)
 
 
 async def test_the_counts_stay_with_a_run_that_ended_when_its_marks_are_forgotten(

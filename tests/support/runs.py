@@ -31,6 +31,7 @@ class Job:
     began: asyncio.Event = field(default_factory=asyncio.Event)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     failure: Exception | None = None
+    result: Mapping[str, object] = field(default_factory=dict)
     calls: int = 0
 
     async def __call__(self, _app: App, _scope: str, progress: Callable[[float, str], None]) -> Mapping[str, object]:
@@ -41,7 +42,7 @@ class Job:
         await self.may_end.wait()
         if self.failure is not None:
             raise self.failure
-        return {}
+        return self.result
 
 
 def instead_of_training(monkeypatch: pytest.MonkeyPatch) -> Job:

@@ -19,7 +19,6 @@ from server.insights.model import InsightType
 from workers.nightly import outlook, risks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from server.benchmarks.model import OrganizationMetric
@@ -51,7 +50,7 @@ class Night:
     findings: list[Finding] = field(default_factory=list)
     judged: set[InsightType] = field(default_factory=set)
     skipped: Counter[str] = field(default_factory=Counter)
-    contributions: Sequence[OrganizationMetric] = ()
+    contributions: list[OrganizationMetric] = field(default_factory=list)
 
     def take(self, detected: Detected, *types: InsightType) -> None:
         """Add what a detector found."""
@@ -62,8 +61,8 @@ class Night:
 
 def is_empty(evidence: Evidence) -> bool:
     """Whether an organization has no facts at all that a night could use."""
-    known = (evidence.workforce.keys, evidence.payroll, evidence.contracts, evidence.spend, evidence.reviews)
-    return not any(known) and not evidence.ended.ended and not evidence.scores.people
+    workforce, known = evidence.workforce, (evidence.payroll, evidence.contracts, evidence.spend, evidence.reviews)
+    return not (workforce.keys or workforce.strangers or any(known) or evidence.ended.ended or evidence.scores.people)
 
 
 def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
@@ -71,7 +70,11 @@ def judge(evidence: Evidence, models: Models, now: datetime) -> Night:
     night, today = Night(), now.date()
     months = staff.headcounts(evidence.workforce, today)
     rate = staff.rate(evidence.workforce, months)
-    night.contributions = list(contributions(evidence, months, rate, today))
+    for made in contributions(evidence, months, rate, today):
+        if isinstance(made, SkipReason):
+            night.skipped[made.value] += 1
+        else:
+            night.contributions.append(made)
     night.skipped += Counter({SkipReason.UNKNOWN_LEAVER.value: evidence.workforce.strangers})
     if evidence.workforce.keys:
         night.skipped += Counter({SkipReason.NO_EXITS.value: not staff.has_exits(evidence.workforce)})

@@ -398,7 +398,9 @@ class FactSetSummary(_message.Message):
     subjects: _builtins.int
     """Different subjects: employees, or contracts, or units that spend."""
     labelled_rows: _builtins.int
-    """Rows with a known outcome, which models learn from."""
+    """Rows with an outcome of their own: `left_within_year`, an exit, `outcome` of a contract, an amount of spend, a target beside a
+    score. Outcomes that follow from other rows, as of employees from exits, are not counted here.
+    """
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """Last change; absent when there are no rows."""

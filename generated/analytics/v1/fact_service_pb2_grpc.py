@@ -80,8 +80,8 @@ class FactServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteFacts(self, request, context):
-        """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with what insights
-        and benchmarks hold of them. Audited. Repeating is harmless. Roles: admin, owner.
+        """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with the insights that they
+        are in and the values that they contributed to benchmarks. Audited. Repeating is harmless. Roles: admin, owner.
         Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
         moment).
         """

@@ -47,8 +47,8 @@ class FactServiceStub:
     ListFactSets: _grpc.UnaryUnaryMultiCallable[_fact_service_pb2.ListFactSetsRequest, _fact_service_pb2.ListFactSetsResponse]
     """Lists what is stored: rows and dates per fact set. Roles: viewer, analyst, admin, owner."""
     DeleteFacts: _grpc.UnaryUnaryMultiCallable[_fact_service_pb2.DeleteFactsRequest, _fact_service_pb2.DeleteFactsResponse]
-    """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with what insights
-    and benchmarks hold of them. Audited. Repeating is harmless. Roles: admin, owner.
+    """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with the insights that they
+    are in and the values that they contributed to benchmarks. Audited. Repeating is harmless. Roles: admin, owner.
     Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
     moment).
     """
@@ -72,8 +72,8 @@ class FactServiceAsyncStub(FactServiceStub):
     ListFactSets: _aio.UnaryUnaryMultiCallable[_fact_service_pb2.ListFactSetsRequest, _fact_service_pb2.ListFactSetsResponse]  # type: ignore[assignment]
     """Lists what is stored: rows and dates per fact set. Roles: viewer, analyst, admin, owner."""
     DeleteFacts: _aio.UnaryUnaryMultiCallable[_fact_service_pb2.DeleteFactsRequest, _fact_service_pb2.DeleteFactsResponse]  # type: ignore[assignment]
-    """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with what insights
-    and benchmarks hold of them. Audited. Repeating is harmless. Roles: admin, owner.
+    """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with the insights that they
+    are in and the values that they contributed to benchmarks. Audited. Repeating is harmless. Roles: admin, owner.
     Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
     moment).
     """
@@ -112,8 +112,8 @@ class FactServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _fact_service_pb2.DeleteFactsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_fact_service_pb2.DeleteFactsResponse, _abc.Awaitable[_fact_service_pb2.DeleteFactsResponse]]:
-        """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with what insights
-        and benchmarks hold of them. Audited. Repeating is harmless. Roles: admin, owner.
+        """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with the insights that they
+        are in and the values that they contributed to benchmarks. Audited. Repeating is harmless. Roles: admin, owner.
         Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
         moment).
         """

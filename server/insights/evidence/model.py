@@ -145,10 +145,14 @@ class EndedContracts:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The latest score of everybody reviewed in the last twelve months, brought to a scale up to 5; no mean without people."""
+    """The latest score of everybody reviewed in the last twelve months, brought to a scale up to 5; no mean without people.
+
+    Only reviews that tell their scale count; `without_scale` says that there are others.
+    """
 
     people: int
     mean: float | None
+    without_scale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

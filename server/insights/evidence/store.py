@@ -130,7 +130,10 @@ _REVIEWS = text(
 
 _SCORES = text(
     """
-    SELECT count(*) AS people, avg(least(greatest(score * 5 / scale_max, 1), 5)) AS mean FROM (
+    SELECT count(*) AS people, avg(least(greatest(score * 5 / scale_max, 1), 5)) AS mean, EXISTS (
+        SELECT FROM performance_reviews
+        WHERE org_id = :org AND scale_max IS NULL AND review_date > :since AND review_date <= :today
+    ) AS without_scale FROM (
         SELECT DISTINCT ON (employee_key) score, scale_max FROM performance_reviews
         WHERE org_id = :org AND scale_max IS NOT NULL AND review_date > :since AND review_date <= :today
         ORDER BY employee_key, review_date DESC
@@ -242,7 +245,7 @@ async def team_reviews(tx: ReadTx, org: OrgId, today: date) -> Sequence[TeamQuar
 async def latest_scores(tx: ReadTx, org: OrgId, today: date) -> Scores:
     """Return the mean of everybody's latest score of the last twelve months, brought to a scale up to 5."""
     row = await tx.one(_SCORES, {"org": org, "today": today, "since": _year_ago(today)})
-    return Scores(row.people, row.mean)
+    return Scores(row.people, row.mean, row.without_scale)
 
 
 async def ended_contracts(tx: ReadTx, org: OrgId, today: date) -> EndedContracts:

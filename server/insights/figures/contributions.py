@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from server.benchmarks.model import OrganizationMetric
-from server.insights.detect.outcome import LEAST_AMOUNT, month_number
+from server.insights.detect.outcome import LEAST_AMOUNT, SkipReason, month_number
 from server.insights.figures.money import MONTHS
 from server.insights.figures.staff import mean_headcount
 
@@ -23,8 +23,8 @@ _PAID_IN_MAIN = 0.95
 
 def contributions(
     evidence: Evidence, months: Sequence[HeadcountMonth | None], rate: TurnoverRate | None, today: date
-) -> Iterator[OrganizationMetric]:
-    """Yield the values of the month that the run is in; what cannot be computed is left out, as a share of less than a cent."""
+) -> Iterator[OrganizationMetric | SkipReason]:
+    """Yield the values of the month that the run is in, and of what is known but gives none, why: a share of less than a cent, say."""
     period = today.replace(day=1)
     headcount = mean_headcount(months)
     if rate is not None:
@@ -36,33 +36,39 @@ def contributions(
         yield OrganizationMetric("contract_renewal_rate", period, share, evidence.ended.ended)
     in_force = [contract for contract in evidence.contracts if contract.end_date is None or contract.end_date >= today]
     values = _of_main_currency([(contract.currency, contract.value) for contract in in_force])
-    if values is not None and sum(values[1]) >= LEAST_AMOUNT:
+    if values is not None:
         currency, amounts = values
-        yield OrganizationMetric("average_contract_value", period, sum(amounts) / len(amounts), sum(amounts), currency)
+        value = OrganizationMetric("average_contract_value", period, sum(amounts) / len(amounts), sum(amounts), currency)
+        yield value if value.weight >= LEAST_AMOUNT else SkipReason.NO_AMOUNT
     yield from _variance(evidence.spend, period)
     if evidence.scores.mean is not None:
         yield OrganizationMetric("average_performance_score", period, evidence.scores.mean, evidence.scores.people)
+    elif evidence.scores.without_scale:
+        yield SkipReason.NO_SCALE
 
 
-def _payroll(rows: Sequence[PayrollMonth], headcount: float, period: date) -> Iterator[OrganizationMetric]:
+def _payroll(rows: Sequence[PayrollMonth], headcount: float, period: date) -> Iterator[OrganizationMetric | SkipReason]:
     """Payroll of the last twelve complete months per employee paid in its currency; of fewer known months, drawn out to twelve."""
     newest = month_number(period)
     recent = [row for row in rows if newest - MONTHS <= row.month < newest]
     people: Counter[str] = Counter()
     for row in recent:
         people[row.currency] += row.people
-    currency = max(sorted(people), key=people.__getitem__, default="")
-    share = people[currency] / (people.total() or 1)
+    if not people.total():
+        return
+    currency = max(sorted(people), key=people.__getitem__)
+    share = people[currency] / people.total()
     # The headcount is of all, whatever they are paid in: with many paid otherwise, who of them is meant is not known.
     if share < _PAID_IN_MAIN:
+        yield SkipReason.MIXED_CURRENCIES
         return
     main = [row for row in recent if row.currency == currency]
     cost = sum(row.cost for row in main) * MONTHS / len({row.month for row in main})
-    if cost >= LEAST_AMOUNT:
-        yield OrganizationMetric("payroll_cost_per_employee", period, cost / (share * headcount), cost, currency)
+    value = OrganizationMetric("payroll_cost_per_employee", period, cost / (share * headcount), cost, currency)
+    yield value if cost >= LEAST_AMOUNT else SkipReason.NO_AMOUNT
 
 
-def _variance(rows: Sequence[SpendMonth], period: date) -> Iterator[OrganizationMetric]:
+def _variance(rows: Sequence[SpendMonth], period: date) -> Iterator[OrganizationMetric | SkipReason]:
     """Spend over budget of the categories and months of the last twelve that have both, in percent, less 100.
 
     The weight counts plans and not their money, for it is compared across currencies: in yen a small plan outweighs any in euros.
@@ -74,9 +80,12 @@ def _variance(rows: Sequence[SpendMonth], period: date) -> Iterator[Organization
         if newest - MONTHS <= row.month < newest and row.amount is not None and row.budget is not None
     ]
     main = _of_main_currency([(currency, budget) for currency, _, budget in both])
-    if main is None or sum(main[1]) < LEAST_AMOUNT:
+    if main is None:
         return
     budget = sum(main[1])
+    if budget < LEAST_AMOUNT:
+        yield SkipReason.NO_AMOUNT
+        return
     spent = sum(amount for currency, amount, _ in both if currency == main[0])
     yield OrganizationMetric("budget_variance_pct", period, 100 * (spent / budget - 1), len(main[1]))
 

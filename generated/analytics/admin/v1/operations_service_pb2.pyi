@@ -85,8 +85,8 @@ Global___JobRunOutcome: _TypeAlias = JobRunOutcome  # noqa: Y015
 
 @_typing.final
 class TrainJob(_message.Message):
-    """Job `train`: trains one shared model on the pooled rows of consenting organizations, and activates it unless the active
-    version is better on held-out rows, which neither learned from.
+    """Job `train`: trains one shared model on the pooled rows of consenting organizations, and activates it if it beats the naive
+    baseline and the active version is not better on held-out rows, which the new one did not learn from.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
