@@ -152,6 +152,13 @@ async def cost_centres_of(tx: ReadTx, org: OrgId, employee_key: str) -> Sequence
     return [row.cost_centre for row in await tx.all(select(payroll.cost_centre).where(mine).distinct())]
 
 
+async def teams_of(tx: ReadTx, org: OrgId, employee_key: str) -> Sequence[str]:
+    """Return the teams in which an employee was ever reviewed."""
+    reviews = STORAGES[FactSet.PERFORMANCE_REVIEWS].table.c
+    mine = (reviews.org_id == org) & (reviews.employee_key == employee_key)
+    return [row.team for row in await tx.all(select(reviews.team).where(mine).distinct())]
+
+
 async def erase(tx: Tx, org: OrgId, fact_set: FactSet, erasure: Erasure) -> int:
     """Erase the rows of a subject, or with none all of them; returns the number of rows."""
     table = STORAGES[fact_set].table

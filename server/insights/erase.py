@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from server.benchmarks import store as benchmarks
 from server.events.model import Cause
 from server.facts import store as facts
-from server.facts.load import erase_facts
+from server.facts.load import erase_facts, reached
 from server.facts.model import FactSet, Subject
 from server.insights import store
-from server.insights.forget import BUDGETS, CONTRACTS, SPIKES, forget_about, forget_employee, forget_types
+from server.insights.forget import BUDGETS, CONTRACTS, DECLINES, SPIKES, forget_about, forget_employee, forget_types
 from server.insights.model import InsightType
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ METRICS_OF: Mapping[FactSet, Collection[str]] = {
 async def erase(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasure) -> int:
     """Erase a subject or everything as `erase_facts` does, with what insights and benchmarks hold of it; returns the rows of facts.
 
-    A fact set that is erased takes its insights and the values it contributed along. Insights in which a subject has a part are
-    deleted, and the next run finds them without it; values that are sums over many are computed anew by the next run. A run that
-    read the facts before does not write what it made of them (`Turn.erasures`).
+    A fact set that is erased takes its insights along. Insights in which a subject has a part are deleted, and the next run finds
+    them without it. So are, of every month, the values for the benchmarks that its rows had a part in: in a small organization
+    they are one person's pay. A run that read the facts before does not write what it made of them (`Turn.erasures`).
 
     Raises:
         AnalyticsError: as `erase_facts`.
@@ -54,19 +54,22 @@ async def erase(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasu
     """
     org, cause = origin.org, Cause(origin.request_id, "")
     await store.take_turn(tx, org)
-    # Asked before they are gone: insights know contracts and cost centres, not who is on the other side or was paid.
+    # Asked before they are gone: insights know contracts, cost centres and teams, not who is on the other side, was paid or reviewed.
     contracts = await facts.contracts_with(tx, org, erasure.key) if erasure.subject is Subject.COUNTERPARTY else [erasure.key]
     centres = await facts.cost_centres_of(tx, org, erasure.key) if erasure.subject is Subject.EMPLOYEE else []
+    teams = await facts.teams_of(tx, org, erasure.key) if erasure.subject is Subject.EMPLOYEE else []
     deleted = await erase_facts(tx, origin, fact_set, erasure)
     match erasure.subject:
         case Subject.EMPLOYEE:
             await forget_employee(tx, org, erasure.key, cause)
             await forget_about(tx, org, SPIKES, centres, cause)
+            await forget_about(tx, org, DECLINES, teams, cause)
         case Subject.CONTRACT | Subject.COUNTERPARTY:
             await forget_about(tx, org, CONTRACTS, contracts, cause)
         case Subject.UNIT:
             await forget_about(tx, org, BUDGETS, [erasure.key], cause)
         case None if fact_set is not None:
             await forget_types(tx, org, INSIGHTS_OF[fact_set], cause)
-            await benchmarks.forget_metrics(tx, org, METRICS_OF[fact_set])
+    if deleted or erasure.subject is None:
+        await benchmarks.forget_metrics(tx, org, {metric for each in reached(fact_set, erasure) for metric in METRICS_OF[each]})
     return deleted

@@ -30,6 +30,7 @@ class About:
 
 CONTRACTS = About((InsightType.CONTRACT_EXPIRING, InsightType.CONTRACT_AT_RISK), "contractKey")
 SPIKES = About((InsightType.PAYROLL_COST_SPIKE,), "costCentre")
+DECLINES = About((InsightType.PERFORMANCE_DECLINE,), "team")
 BUDGETS = About((InsightType.BUDGET_OVERRUN,), "budgetName")
 
 

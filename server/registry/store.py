@@ -151,7 +151,8 @@ async def swap_active(tx: Tx, model_type: ModelType, model_id: ModelId, instead_
         reason = "" if after is None else f"version {after.version} took its place"
         await _tell(tx, ModelDeprecated(ModelId(before.model_id), model_type, before.version, reason, occasion))
     if after is not None:
-        await _tell(tx, ModelActivated(model_id, model_type, after.version, occasion=occasion))
+        reason = "there was no active version" if before is None else f"it took the place of version {before.version}"
+        await _tell(tx, ModelActivated(model_id, model_type, after.version, reason, occasion))
     return True
 
 

@@ -49,9 +49,9 @@ async def test_activation_replacement_and_failure_are_told_to_all_in_their_order
     await bed.relay.drain()
     for org in ("a", "b"):
         assert await told(bed, org) == [
-            ("model.activated", f"model/{first}", "1.0.0", ""),
+            ("model.activated", f"model/{first}", "1.0.0", "there was no active version"),
             ("model.deprecated", f"model/{first}", "1.0.0", "version 1.1.0 took its place"),
-            ("model.activated", f"model/{second}", "1.1.0", ""),
+            ("model.activated", f"model/{second}", "1.1.0", "it took the place of version 1.0.0"),
             ("model.failed", f"model/{third}", "1.2.0", "worse than the active version"),
         ]
 

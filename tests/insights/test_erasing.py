@@ -56,6 +56,8 @@ AT_RISK = about(InsightType.CONTRACT_AT_RISK, "contract/c-3", contractKey="c-3")
 OTHER_CONTRACT = about(InsightType.CONTRACT_EXPIRING, "contract/c-4", contractKey="c-4")
 DECLINE = about(InsightType.PERFORMANCE_DECLINE, "team/u-1", team="u-1")
 ALL = [FLAGGED, SPIKE, BUDGET, OTHER_BUDGET, EXPIRING, AT_RISK, OTHER_CONTRACT, DECLINE]
+TEAM = "Sales"
+"""Of all reviews that are made up."""
 EVENTS = """
 SELECT payload->>'insight_id' AS id, (payload->>'revision')::int AS revision
 FROM (SELECT org_id, type, payload FROM outbox UNION ALL SELECT org_id, type, payload FROM events) told
@@ -87,20 +89,23 @@ async def viewed(service: Service, org: str) -> None:
     await service.analytics.MarkInsightsViewed(request, metadata=live.bearer(org))
 
 
-async def test_an_erased_employee_takes_the_insight_that_lists_him_and_the_spikes_of_his_cost_centres_along_and_nobody_elses(
+async def test_an_erased_employee_takes_the_insights_of_him_his_cost_centres_and_his_team_along_and_nobody_elses(
     cluster: Cluster, shared: Service, org: str
 ) -> None:
-    spikes = [about(InsightType.PAYROLL_COST_SPIKE, f"cost_centre/{name}", costCentre=name) for name in ("4711", "4712")]
-    await load_batches(shared, live.bearer(org), made_facts.made("employees", 3), made_facts.made("payroll_entries", 3))
+    made = [about(InsightType.PAYROLL_COST_SPIKE, f"cost_centre/{name}", costCentre=name) for name in ("4711", "4712")]
+    made += [about(InsightType.PERFORMANCE_DECLINE, f"team/{name}", team=name) for name in (TEAM, f"{TEAM}2")]
+    await load_batches(
+        shared, live.bearer(org), *(made_facts.made(name, 3) for name in ("employees", "payroll_entries", "performance_reviews"))
+    )
     for each in (org, f"{org}-b"):
-        await recorded(shared.app.db, each, [*ALL, *spikes])
+        await recorded(shared.app.db, each, [*ALL, *made])
     before = {each.id: each for each in await listed(shared, org)}
     neighbour = await listed(shared, f"{org}-b")
-    assert await erase(shared, org, facts.DeleteFactsRequest(employee_key="e-1")) == 2
+    assert await erase(shared, org, facts.DeleteFactsRequest(employee_key="e-1")) == 3
     left = {each.id: each for each in await listed(shared, org)}
     assert left.items() <= before.items()
     gone = [each for each in before.values() if each.id not in left]
-    assert {each.title for each in gone} == {FLAGGED.title, "cost_centre/4711"}
+    assert {each.title for each in gone} == {FLAGGED.title, "cost_centre/4711", f"team/{TEAM}"}
     at_rest = await stored(cluster, shared, org)
     assert (b'"e-1"' in at_rest, b"\x1a\x03e-1" in at_rest, b"4711" in at_rest, b"4712" in at_rest) == (False, False, False, True)
     assert await listed(shared, f"{org}-b") == neighbour
@@ -174,6 +179,32 @@ async def test_a_fact_set_that_is_erased_takes_its_insights_and_contributed_valu
     async with superuser(cluster, shared) as connection:
         left = await connection.fetch("SELECT DISTINCT metric FROM organization_metrics WHERE org_id = $1", org)
     assert {row["metric"] for row in left} == {metric.name for metric in METRICS} - {"contract_renewal_rate", "average_contract_value"}
+
+
+OF_STAFF = {"employee_turnover_rate", "payroll_cost_per_employee", "average_performance_score"}
+OF_CONTRACTS = {"contract_renewal_rate", "average_contract_value"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "gone"),
+    [
+        (facts.DeleteFactsRequest(employee_key="e-1"), OF_STAFF),
+        (facts.DeleteFactsRequest(fact_set=facts.FACT_SET_PAYROLL_ENTRIES, employee_key="e-1"), {"payroll_cost_per_employee"}),
+        (facts.DeleteFactsRequest(contract_key="c-1"), OF_CONTRACTS),
+        (facts.DeleteFactsRequest(counterparty_key="s-1"), OF_CONTRACTS),
+        (facts.DeleteFactsRequest(unit="u-1"), {"budget_variance_pct"}),
+        (facts.DeleteFactsRequest(employee_key="nobody"), set()),
+    ],
+)
+async def test_an_erased_subject_takes_every_value_along_that_its_rows_had_a_part_in(
+    cluster: Cluster, shared: Service, org: str, request_: facts.DeleteFactsRequest, gone: set[str]
+) -> None:
+    await load_batches(shared, live.bearer(org), *(made_facts.made(member, 3) for member in made_facts.MEMBERS))
+    await contributed(shared, org)
+    await erase(shared, org, request_)
+    async with superuser(cluster, shared) as connection:
+        left = await connection.fetch("SELECT DISTINCT metric FROM organization_metrics WHERE org_id = $1", org)
+    assert {row["metric"] for row in left} == {metric.name for metric in METRICS} - gone
 
 
 async def test_of_an_organization_that_is_erased_no_insight_view_or_contributed_value_is_left(

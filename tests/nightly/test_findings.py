@@ -34,6 +34,7 @@ MODELS = {
     InsightType.HIGH_TURNOVER_RISK: models_pb2.MODEL_TYPE_TURNOVER_PREDICTION,
     InsightType.BUDGET_OVERRUN: models_pb2.MODEL_TYPE_SPEND_FORECASTING,
     InsightType.CONTRACT_AT_RISK: models_pb2.MODEL_TYPE_CONTRACT_RISK,
+    InsightType.CONTRACT_EXPIRING: models_pb2.MODEL_TYPE_CONTRACT_RISK,
 }
 DEMO = replace(ORGANIZATIONS[0], org_id="demo-nightly", employees=100)
 LARGE = 450

@@ -100,7 +100,7 @@ class RecommendedAction(_message.Message):
     estimated_impact: _builtins.str
     """What it is expected to bring, for people; may be empty."""
     resource_url: _builtins.str
-    """Where to do it or to read on; may be empty."""
+    """Where to do it or to read on; may be empty, and is in this release: what to open is known to the caller's own program."""
     def __init__(
         self,
         *,
