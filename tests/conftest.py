@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from tests.support.databases import Cluster
     from tests.support.live import Service
+
+# How long an example takes says nothing where other processes take the processor.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 # Settings of a shell that runs the service beside the tests must not leak into them.
 for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "ANALYTICSCTL_"))]:

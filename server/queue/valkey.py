@@ -13,7 +13,7 @@ from server.queue.batches import Batches
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TIMEOUT_SECONDS = 0.8
+TIMEOUT_SECONDS = 0.6
 _EXTENDED_AT_ONCE = 500
 
 

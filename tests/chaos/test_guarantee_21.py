@@ -95,17 +95,21 @@ async def test_guarantee_21_without_valkey_reads_go_on_and_a_request_is_unavaila
         longest_refusal = max(longest_refusal, clock() - began)
         assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "QUEUE_UNAVAILABLE")
         assert refused.has(error_details_pb2.RetryInfo)
-        began = clock()
         who = live.bearer(known)
+        began = clock()
         assert (await running.stack.analytics.GetPredictionJob(pb.GetPredictionJobRequest(job_id=job_id), metadata=who)).job.id == job_id
+        longest_read = max(longest_read, clock() - began)
+        began = clock()
         assert (await running.stack.analytics.ListPredictionJobs(pb.ListPredictionJobsRequest(), metadata=who)).jobs
+        longest_read = max(longest_read, clock() - began)
+        began = clock()
         assert (await running.request(known, 1)).deduplicated
         longest_read = max(longest_read, clock() - began)
     async with history.connected(running.stack) as connection:
         assert [await connection.fetchval(rows, nobody) for rows in (_ROWS, _AUDIT)] == [0, 0]
     running.proxy.mend()
     again = await running.well(nobody)
-    print(f"guarantee 21: refused within {longest_refusal:.2f} s, three reads within {longest_read:.2f} s, well again after {again:.2f} s")
+    print(f"guarantee 21: refused within {longest_refusal:.2f} s, each read within {longest_read:.2f} s, well again after {again:.2f} s")
     assert longest_refusal < 1.0
     assert longest_read < 1.0
     assert again < WELL_SECONDS

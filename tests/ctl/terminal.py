@@ -70,7 +70,7 @@ class Terminal:
     async def interrupted(self, *words: str) -> Ended:
         """Press Ctrl-C as soon as the command waits for the end of a job."""
         process = await self._start(words, NORTHWIND, (), "")
-        await until(lambda: bool(self.service.app.watched._watchers))
+        await until(lambda: bool(self.service.app.watched._watchers), 60)
         process.send_signal(signal.SIGINT)
         ended = await self._end(process, "")
         await until(lambda: not self.service.app.watched._watchers)

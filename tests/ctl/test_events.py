@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import random
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tests.ctl.conftest import Ctl
     from tests.support.databases import Cluster
 
-EVENTS = 300
+EVENTS = 500
 UNKNOWN = {"id": "00000000-0000-4000-8000-00000000000a", "type": "weather.changed"}
 
 
@@ -65,7 +66,8 @@ async def test_a_tail_that_is_killed_at_any_moment_neither_loses_nor_repeats_an_
     more = await tell(db, org, an_event())
     # Into the same file, which tells what the last one had printed and not yet noted when it was killed.
     process = await terminal.into(out, *words, "--limit", "1", org=org)
-    await process.communicate()
+    async with asyncio.timeout(60):
+        await process.communicate()
     assert printed(out) == [*written, *more]
 
 
