@@ -13,6 +13,8 @@ STATEMENT = re.compile(
     r"\s*(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|WITH\s+\w+\s+AS\s|"
     r"(CREATE|ALTER|DROP|TRUNCATE)\s+(TABLE|ROLE|DATABASE|INDEX|POLICY)|GRANT\s|REVOKE\s)"
 )
+BUILT_LOCK = re.compile(r"with_for_update\([^()]*skip_locked=True[^()]*\)(?!\s*\.(scalar_subquery|cte)\()")
+"""One that is not read once: a scalar subquery that depends on nothing is, and a WITH."""
 TRANSACTION_ENDS = frozenset({"begin", "begin_nested", "commit", "rollback"})
 
 
@@ -41,8 +43,10 @@ def before_its_parenthesis(text: str, place: int) -> str:
 
 
 def locks(source: Source) -> list[str]:
-    return [
-        source.at(line, "skips what is locked in a part that a planner may run once per row; choose the rows in a WITH")
+    complaint = "skips what is locked in a part that a planner may run once per row; choose the rows in a WITH"
+    built = [source.at(source.text[: found.start()].count("\n") + 1, complaint) for found in BUILT_LOCK.finditer(source.text)]
+    return built + [
+        source.at(line, complaint)
         for line, text in strings(source)
         for found in re.finditer(r"SKIP\s+LOCKED", text)
         if (before := before_its_parenthesis(text, found.start())) and not before.endswith((" AS", " MATERIALIZED"))
@@ -88,6 +92,8 @@ def test_control_rows_that_may_be_chosen_once_per_row_are_found() -> None:
         assert locks(Source(path, f'query = """{around.format(chosen)}"""'))
     for around in ("{}", "WITH over AS MATERIALIZED ({}) DELETE FROM t USING over WHERE t.id = over.id"):
         assert not locks(Source(path, f'query = """{around.format(chosen)}"""'))
+    assert locks(Source(path, "ids = select(t.c.id).with_for_update(skip_locked=True)\nq = delete(t).where(t.c.id.in_(ids))"))
+    assert not locks(Source(path, "ids = select(t.c.id).limit(5).with_for_update(skip_locked=True, key_share=True).cte()"))
 
 
 def test_control_sql_elsewhere_is_found() -> None:
