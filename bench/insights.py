@@ -71,7 +71,7 @@ async def insights(service: Service) -> list[Row | Skipped]:
 
 
 async def large(service: Service) -> list[Row | Skipped]:
-    """Measure how the time of a page grows up to ten million insights, which takes 20 GB and a quarter of an hour."""
+    """Measure how the time of a page grows up to ten million insights, which takes 20 GB and half an hour."""
     sizes = (SIZES[0], LARGE if service.scale == 1 else QUICK_ROWS)
     return await _flat(service, await _filled(service, sizes), sizes)
 
