@@ -38,10 +38,13 @@ _SAVE = text(
     SET value = excluded.value, weight = excluded.weight, currency = excluded.currency, computed_at = excluded.computed_at
     """
 ).bindparams(*_SAVED)
-# No row is in both parts: those deleted are of metrics that are not saved.
+# No row is in both parts: those deleted are not saved.
 _REPLACE = text(
     f"""
-    WITH others AS (DELETE FROM organization_metrics WHERE org_id = :org AND metric <> ALL (:metrics)) {_SAVE.text}
+    WITH others AS (
+        DELETE FROM organization_metrics o WHERE org_id = :org
+        AND NOT EXISTS (SELECT FROM unnest(:metrics, :periods) AS m (metric, period) WHERE m.metric = o.metric AND m.period = o.period)
+    ) {_SAVE.text}
     """  # noqa: S608 - the statement above
 ).bindparams(*_SAVED)
 _OWN = text(
@@ -60,7 +63,7 @@ async def save_metrics(tx: Tx, org: OrgId, metrics: Sequence[OrganizationMetric]
 
 
 async def replace_metrics(tx: Tx, org: OrgId, metrics: Sequence[OrganizationMetric]) -> None:
-    """Write values as `save_metrics`, and delete those, of whatever period, of all other metrics: what they were made of is gone."""
+    """Write values as `save_metrics`, and delete all others, earlier months too: what they were made of may have been erased."""
     await tx.run(_REPLACE, _saved(org, metrics))
 
 

@@ -42,20 +42,14 @@ async def erase_facts(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure:
     deleted = 0
     scope = f"one {erasure.subject.name.lower()}" if erasure.subject else "everything"
     # Also where there was nothing: an erasure that was asked for has to be provable.
-    for each in reached(fact_set, erasure):
+    for each in _reached(fact_set, erasure):
         rows = await store.erase(tx, origin.org, each, erasure)
         deleted += rows
         await audit.record(tx, origin, Act(DELETED, "fact_set", each, {"scope": scope, "rows": str(rows)}))
     return deleted
 
 
-def reached(fact_set: FactSet | None, erasure: Erasure) -> Sequence[FactSet]:
-    """Return the fact sets that an erasure is about.
-
-    Raises:
-        AnalyticsError: as `erase_facts`.
-
-    """
+def _reached(fact_set: FactSet | None, erasure: Erasure) -> Sequence[FactSet]:
     subject = erasure.subject
     if fact_set is None:
         if subject is None:

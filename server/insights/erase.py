@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from server.benchmarks import store as benchmarks
 from server.events.model import Cause
 from server.facts import store as facts
-from server.facts.load import erase_facts, reached
+from server.facts.load import erase_facts
 from server.facts.model import FactSet, Subject
 from server.insights import store
 from server.insights.forget import BUDGETS, CONTRACTS, DECLINES, SPIKES, forget_about, forget_employee, forget_types
@@ -44,9 +44,10 @@ METRICS_OF: Mapping[FactSet, Collection[str]] = {
 async def erase(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasure) -> int:
     """Erase a subject or everything as `erase_facts` does, with what insights and benchmarks hold of it; returns the rows of facts.
 
-    A fact set that is erased takes its insights along. Insights in which a subject has a part are deleted, and the next run finds
-    them without it. So are, of every month, the values for the benchmarks that its rows had a part in: in a small organization
-    they are one person's pay. A run that read the facts before does not write what it made of them (`Turn.erasures`).
+    A fact set that is erased takes its insights and the values it contributed along. Insights in which a subject has a part are
+    deleted, and the next run finds them without it. Values that are sums over many stay until that run, which computes this month's
+    anew and deletes all others: without them a large organization would miss a release over one erased employee. A run that read the
+    facts before does not write what it made of them (`Turn.erasures`).
 
     Raises:
         AnalyticsError: as `erase_facts`.
@@ -57,7 +58,8 @@ async def erase(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasu
     # Asked before they are gone: insights know contracts, cost centres and teams, not who is on the other side, was paid or reviewed.
     contracts = await facts.contracts_with(tx, org, erasure.key) if erasure.subject is Subject.COUNTERPARTY else [erasure.key]
     centres = await facts.cost_centres_of(tx, org, erasure.key) if erasure.subject is Subject.EMPLOYEE else []
-    teams = await facts.teams_of(tx, org, erasure.key) if erasure.subject is Subject.EMPLOYEE else []
+    reviewed = erasure.subject is Subject.EMPLOYEE and fact_set in (None, FactSet.PERFORMANCE_REVIEWS)
+    teams = await facts.teams_of(tx, org, erasure.key) if reviewed else []
     deleted = await erase_facts(tx, origin, fact_set, erasure)
     match erasure.subject:
         case Subject.EMPLOYEE:
@@ -70,6 +72,5 @@ async def erase(tx: Tx, origin: Origin, fact_set: FactSet | None, erasure: Erasu
             await forget_about(tx, org, BUDGETS, [erasure.key], cause)
         case None if fact_set is not None:
             await forget_types(tx, org, INSIGHTS_OF[fact_set], cause)
-    if deleted or erasure.subject is None:
-        await benchmarks.forget_metrics(tx, org, {metric for each in reached(fact_set, erasure) for metric in METRICS_OF[each]})
+            await benchmarks.forget_metrics(tx, org, METRICS_OF[fact_set])
     return deleted

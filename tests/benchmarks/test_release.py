@@ -277,6 +277,18 @@ async def test_metrics_that_are_replaced_leave_none_of_another_name(idle: Servic
             assert await cells.own_metrics(tx, OrgId("acme")) == {each.metric: each for each in replaced}
 
 
+async def test_values_that_are_replaced_take_those_of_earlier_months_along_and_nobody_elses(cluster: Cluster, idle: Service) -> None:
+    months = [(THIS_MONTH - timedelta(days=days)).replace(day=1) for days in (0, 40, 400)]
+    for org in ("acme", "blue"):
+        async with idle.app.tx(OrgId(org)) as tx:
+            await cells.save_metrics(tx, OrgId(org), [OrganizationMetric(TURNOVER, month, 0.25, 10.0) for month in months])
+    async with idle.app.tx(OrgId("acme")) as tx:
+        await cells.replace_metrics(tx, OrgId("acme"), [OrganizationMetric(TURNOVER, THIS_MONTH, 0.5, 10.0)])
+    async with superuser(cluster, idle) as connection:
+        left = await connection.fetch("SELECT org_id, period, value FROM organization_metrics ORDER BY org_id, period DESC")
+    assert [tuple(row) for row in left] == [("acme", THIS_MONTH, 0.5), *(("blue", month, 0.25) for month in months)]
+
+
 @pytest.mark.parametrize("table", HIDDEN)
 async def test_the_role_that_releases_reads_no_table_of_the_tenants(shared: Service, table: str) -> None:
     with pytest.raises(DBAPIError, match="permission denied"):  # noqa: PT012 - what passed over the failure would fail at the commit

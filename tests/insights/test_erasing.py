@@ -181,30 +181,14 @@ async def test_a_fact_set_that_is_erased_takes_its_insights_and_contributed_valu
     assert {row["metric"] for row in left} == {metric.name for metric in METRICS} - {"contract_renewal_rate", "average_contract_value"}
 
 
-OF_STAFF = {"employee_turnover_rate", "payroll_cost_per_employee", "average_performance_score"}
-OF_CONTRACTS = {"contract_renewal_rate", "average_contract_value"}
-
-
-@pytest.mark.parametrize(
-    ("request_", "gone"),
-    [
-        (facts.DeleteFactsRequest(employee_key="e-1"), OF_STAFF),
-        (facts.DeleteFactsRequest(fact_set=facts.FACT_SET_PAYROLL_ENTRIES, employee_key="e-1"), {"payroll_cost_per_employee"}),
-        (facts.DeleteFactsRequest(contract_key="c-1"), OF_CONTRACTS),
-        (facts.DeleteFactsRequest(counterparty_key="s-1"), OF_CONTRACTS),
-        (facts.DeleteFactsRequest(unit="u-1"), {"budget_variance_pct"}),
-        (facts.DeleteFactsRequest(employee_key="nobody"), set()),
-    ],
-)
-async def test_an_erased_subject_takes_every_value_along_that_its_rows_had_a_part_in(
-    cluster: Cluster, shared: Service, org: str, request_: facts.DeleteFactsRequest, gone: set[str]
-) -> None:
-    await load_batches(shared, live.bearer(org), *(made_facts.made(member, 3) for member in made_facts.MEMBERS))
-    await contributed(shared, org)
-    await erase(shared, org, request_)
-    async with superuser(cluster, shared) as connection:
-        left = await connection.fetch("SELECT DISTINCT metric FROM organization_metrics WHERE org_id = $1", org)
-    assert {row["metric"] for row in left} == {metric.name for metric in METRICS} - gone
+async def test_an_erasure_that_leaves_reviews_leaves_the_falls_of_the_team(shared: Service, org: str) -> None:
+    falls = [about(InsightType.PERFORMANCE_DECLINE, f"team/{TEAM}", team=TEAM)]
+    await load_batches(shared, live.bearer(org), *(made_facts.made(member, 3) for member in ("employees", "performance_reviews")))
+    await recorded(shared.app.db, org, falls)
+    await erase(shared, org, facts.DeleteFactsRequest(fact_set=facts.FACT_SET_EMPLOYEES, employee_key="e-1"))
+    assert len(await listed(shared, org)) == 1
+    await erase(shared, org, facts.DeleteFactsRequest(fact_set=facts.FACT_SET_PERFORMANCE_REVIEWS, employee_key="e-1"))
+    assert await listed(shared, org) == []
 
 
 async def test_of_an_organization_that_is_erased_no_insight_view_or_contributed_value_is_left(

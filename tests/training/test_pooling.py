@@ -136,7 +136,7 @@ async def test_who_is_marked_as_leaving_counts_from_when_it_is_known_who_stayed(
     assert (len(pooled), int(pooled.labels.sum())) == (8, 3)
 
 
-async def test_a_contract_that_went_wrong_counts_from_its_agreed_end_on_as_one_that_went_well_does(idle: Service) -> None:
+async def test_a_contract_that_went_wrong_counts_from_its_agreed_end_on_and_one_that_was_renewed_at_once(idle: Service) -> None:
     loaded = [facts.contract(number) for number in range(6)]
     outcomes = (Outcome.CONTRACT_OUTCOME_TERMINATED, Outcome.CONTRACT_OUTCOME_RENEWED)
     ends = (Date(year=2098, month=1, day=1), Date(year=2024, month=1, day=1), None)

@@ -62,7 +62,14 @@ class Night:
 def is_empty(evidence: Evidence) -> bool:
     """Whether an organization has no facts at all that a night could use."""
     workforce, known = evidence.workforce, (evidence.payroll, evidence.contracts, evidence.spend, evidence.reviews)
-    return not (workforce.keys or workforce.strangers or any(known) or evidence.ended.ended or evidence.scores.people)
+    return not (
+        workforce.keys
+        or workforce.strangers
+        or any(known)
+        or evidence.ended.ended
+        or evidence.scores.people
+        or evidence.scores.without_scale
+    )
 
 
 def judge(evidence: Evidence, models: Models, now: datetime) -> Night:

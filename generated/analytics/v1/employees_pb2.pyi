@@ -277,7 +277,8 @@ class Employee(_message.Message):
     """Pseudonym of the employee in the caller's organization, 1 to 128 characters; never a name."""
     left_within_year: _builtins.bool
     """Whether the employee left within the twelve months after `as_of`; absent while that is not known. Turnover
-    models learn from it, and where it is absent from the exits, once they reach beyond those twelve months.
+    models learn from it, a yes from when it is known of others of that day that they stayed, and where it is absent from the
+    exits, once what was loaded reaches beyond those twelve months.
     """
     @_builtins.property
     def as_of(self) -> _date_pb2.Date:

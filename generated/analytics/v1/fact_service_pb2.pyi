@@ -399,7 +399,8 @@ class FactSetSummary(_message.Message):
     """Different subjects: employees, or contracts, or units that spend."""
     labelled_rows: _builtins.int
     """Rows with an outcome of their own: `left_within_year`, an exit, `outcome` of a contract, an amount of spend, a target beside a
-    score. Outcomes that follow from other rows, as of employees from exits, are not counted here.
+    score. Which of them a training counts, and from when, docs/models.md says; outcomes that follow from other rows, as of
+    employees from exits, are not counted here.
     """
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:

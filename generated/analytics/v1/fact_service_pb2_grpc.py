@@ -81,7 +81,8 @@ class FactServiceServicer:
 
     def DeleteFacts(self, request, context):
         """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with the insights that they
-        are in and the values that they contributed to benchmarks. Audited. Repeating is harmless. Roles: admin, owner.
+        are in. A whole fact set takes the values along that it contributed to benchmarks; those that a subject had a part in are
+        computed anew by the next nightly run. Audited. Repeating is harmless. Roles: admin, owner.
         Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
         moment).
         """

@@ -48,7 +48,8 @@ class FactServiceStub:
     """Lists what is stored: rows and dates per fact set. Roles: viewer, analyst, admin, owner."""
     DeleteFacts: _grpc.UnaryUnaryMultiCallable[_fact_service_pb2.DeleteFactsRequest, _fact_service_pb2.DeleteFactsResponse]
     """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with the insights that they
-    are in and the values that they contributed to benchmarks. Audited. Repeating is harmless. Roles: admin, owner.
+    are in. A whole fact set takes the values along that it contributed to benchmarks; those that a subject had a part in are
+    computed anew by the next nightly run. Audited. Repeating is harmless. Roles: admin, owner.
     Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
     moment).
     """
@@ -73,7 +74,8 @@ class FactServiceAsyncStub(FactServiceStub):
     """Lists what is stored: rows and dates per fact set. Roles: viewer, analyst, admin, owner."""
     DeleteFacts: _aio.UnaryUnaryMultiCallable[_fact_service_pb2.DeleteFactsRequest, _fact_service_pb2.DeleteFactsResponse]  # type: ignore[assignment]
     """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with the insights that they
-    are in and the values that they contributed to benchmarks. Audited. Repeating is harmless. Roles: admin, owner.
+    are in. A whole fact set takes the values along that it contributed to benchmarks; those that a subject had a part in are
+    computed anew by the next nightly run. Audited. Repeating is harmless. Roles: admin, owner.
     Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
     moment).
     """
@@ -113,7 +115,8 @@ class FactServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fact_service_pb2.DeleteFactsResponse, _abc.Awaitable[_fact_service_pb2.DeleteFactsResponse]]:
         """Erases facts for good, of one subject or of a whole fact set, or of one subject everywhere, with the insights that they
-        are in and the values that they contributed to benchmarks. Audited. Repeating is harmless. Roles: admin, owner.
+        are in. A whole fact set takes the values along that it contributed to benchmarks; those that a subject had a part in are
+        computed anew by the next nightly run. Audited. Repeating is harmless. Roles: admin, owner.
         Errors: INVALID_ARGUMENT (IDEMPOTENCY_KEY_REUSED), ABORTED (CONCURRENT_UPDATE: the same facts were loaded at this
         moment).
         """

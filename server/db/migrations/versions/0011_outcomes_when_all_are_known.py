@@ -1,10 +1,11 @@
-"""Pooled rows: an outcome counts from when it would be known either way, so that nobody is chosen by what came of him.
+"""Pooled rows: a bad outcome counts from when a good one would be known too, or the newest rows would be bad ones alone.
 
 * Who leaves can be marked at once (`left_within_year`); that the others of that day stayed is known a year later. So the newest
   states said "left" alone. A yes now counts up to the newest day of which the organization knows who stayed: by its exits the one
   twelve months before they end, or the newest that was loaded with a no.
 * A contract that is terminated in its first year has an outcome at once, one that goes well has none before its agreed end. So
-  the newest ones had gone wrong alone. What goes wrong now counts from the agreed end on, or at once where none is agreed.
+  the newest ones had gone wrong alone. What goes wrong now counts from the agreed end on, or at once where none is agreed. What is
+  renewed counts at once: its end moves on with it, and one that is renewed again and again would never count.
 * Reviews and spend are stated again as 0010 has them: for its first hours 0010 was another one.
 """
 
