@@ -29,7 +29,7 @@ from workers.retraining import retrain_all
 from workers.training import train_type
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from server.app import App
     from server.db import Tx
@@ -183,13 +183,21 @@ async def test_guarantee_15_control_without_the_index_and_the_swap_a_second_acti
     assert reader.wrong
 
 
+def _together(both: threading.Barrier) -> Callable[[], None]:
+    """Let nobody go on before the other one is there too."""
+
+    def meanwhile() -> None:
+        both.wait(30)
+
+    return meanwhile
+
+
 async def test_guarantee_15_control_a_comparison_that_is_not_made_again_is_found(idle: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two retrainings that compare with the same version: the second to end takes the place of one that it was not compared with."""
     trainings = told.instead_of_training(monkeypatch)
     await retrain(idle.app)
-    both = threading.Barrier(2)
-    for kind in trainings:
-        trainings[kind].meanwhile = lambda: (both.wait(30), None)[1]
+    for training in trainings.values():
+        training.meanwhile = _together(threading.Barrier(2))
 
     async def unchecked(tx: Tx, model: Model, evidence: Evidence, _reason: str) -> bool:
         current = await registry.active(tx, model.type)
