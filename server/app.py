@@ -89,9 +89,9 @@ async def running(settings: Settings) -> AsyncIterator[App]:
 
 def make(settings: Settings) -> App:
     """Wire an app together; nothing connects yet."""
-    valkey = Valkey(settings.redis_url)
+    valkey = Valkey(settings.redis_url, settings.redis_timeout_seconds)
     bell = Bell(valkey)
-    queue = Queue(settings.redis_url)
+    queue = Queue(settings.redis_url, settings.redis_timeout_seconds)
     db = Database(settings, bell.ring)
     keys = [settings.secret_key.get_secret_value(), settings.previous_secret_key.get_secret_value()]
     inputs = InputVault(valkey, keys, settings.prediction_input_ttl_seconds)

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     db_relay_password: SecretStr = Field(SecretStr(""), description="Password of role `relay` (publishing events).")
     db_pool_size: int = Field(8, ge=1, le=200, description="Connections per process of role `app`; other roles take two.")
     redis_url: str = Field("", description="`redis://host:port/0` or `unix:///path/valkey.sock` of Valkey or Redis.")
+    redis_timeout_seconds: float = Field(
+        0.6, gt=0, le=60, description="How long an answer of Valkey is waited for; after that a request is told to come again."
+    )
     secret_key: Key = Field(
         SecretStr(""), description="32 bytes in base64; page tokens and prediction inputs are sealed with keys derived from it."
     )

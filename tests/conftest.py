@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -31,6 +32,9 @@ hypothesis.settings.load_profile("tests")
 # Settings of a shell that runs the service beside the tests must not leak into them.
 for name in [name for name in os.environ if name.startswith(("ANALYTICS_", "ANALYTICSCTL_"))]:
     del os.environ[name]
+
+# A shell starts what it puts into the background deaf to Ctrl-C, and children inherit that; tests interrupt theirs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:

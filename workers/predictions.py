@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from server import failpoints
 from server.db.engines import DbRole
 from server.errors import AnalyticsError, Reason
-from server.lifecycle import end
+from server.lifecycle import end, to_its_end
 from server.predictions.finish import finish_predictions
 from server.predictions.leases import store
 from server.predictions.model import JobFailure, JobState
@@ -78,7 +78,7 @@ class PredictionWorker:
                 # The process shuts down: another worker starts the jobs at once instead of when the leases end.
                 # What cannot be handed back is taken again when its lease ends.
                 with contextlib.suppress(SQLAlchemyError, OSError):
-                    await asyncio.shield(self._hand_back(leases))
+                    await to_its_end(self._hand_back(leases))
                 raise
             except _TRANSIENT as error:
                 _log.warning("prediction.interrupted", error=type(error).__name__, jobs=len(leases))

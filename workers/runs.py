@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from server.db.statements import caused_by_data
 from server.errors import AnalyticsError, Reason
-from server.lifecycle import end
+from server.lifecycle import end, to_its_end
 from server.queue.bell import wait
 from server.schedule import store
 from server.schedule.calendar import DAILY_METRICS, MONTHLY_BENCHMARKS, WEEKLY_RETRAINING
@@ -108,7 +108,7 @@ class RunWorker:
             progress.stopped = True
             # What cannot be handed back is taken again when its lease ends; the cancellation must not be lost over it.
             with contextlib.suppress(SQLAlchemyError, OSError):
-                await asyncio.shield(self._release(claim))
+                await to_its_end(self._release(claim))
             raise
         except AnalyticsError as error:
             await self._end(claim, reporter, error.reason, error.message)

@@ -1,8 +1,8 @@
 """The file that remembers how far a tail has come.
 
 What always holds: the file is replaced in one step, so a process that is killed leaves the old or the new place. Where the
-events go to a file, it also says where in that file the next one ends before it is written, so that a restart knows whether
-it was: nothing is printed twice, whenever the process was killed.
+events go to a file, it also says where in that file the next one begins and ends before it is written, so that a restart knows
+whether it was, and takes away the half of one that was cut off: nothing is printed twice, whenever the process was killed.
 """
 
 from __future__ import annotations
@@ -59,8 +59,10 @@ class CursorFile:
         """Print a line and move from the cursor `before` it to the one `after`."""
         place = self._file()
         if place is not None:
-            end = self._position(place) + len(f"{line}\n".encode(self._output.encoding, self._output.errors or "strict"))
-            self._write({"cursor": before, "following": {"cursor": after, "file": [place.st_dev, place.st_ino], "end": end}})
+            begin = self._position(place)
+            end = begin + len(f"{line}\n".encode(self._output.encoding, self._output.errors or "strict"))
+            following = {"cursor": after, "file": [place.st_dev, place.st_ino], "begin": begin, "end": end}
+            self._write({"cursor": before, "following": following})
         self._output.write(f"{line}\n")
         self._output.flush()
         self._write({"cursor": after})
@@ -70,10 +72,16 @@ class CursorFile:
         self._write({"cursor": cursor})
 
     def _was_printed(self, following: dict[str, object]) -> bool:
-        place, end = self._file(), following.get("end")
+        place, begin, end = self._file(), following.get("begin"), following.get("end")
         if place is None or following.get("file") != [place.st_dev, place.st_ino] or not isinstance(end, int):
             return False
+        if isinstance(begin, int) and begin < place.st_size < end and self._appends():
+            # A write that crosses pages may be cut off by SIGKILL.
+            os.ftruncate(self._output.fileno(), begin)
         return place.st_size >= end
+
+    def _appends(self) -> bool:
+        return bool(fcntl.fcntl(self._output.fileno(), fcntl.F_GETFL) & os.O_APPEND)
 
     def _file(self) -> os.stat_result | None:
         """Return what the output is, when it is a file."""
@@ -85,9 +93,7 @@ class CursorFile:
 
     def _position(self, place: os.stat_result) -> int:
         """Return where in the file the next line begins."""
-        descriptor = self._output.fileno()
-        appends = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND
-        return place.st_size if appends else os.lseek(descriptor, 0, os.SEEK_CUR)
+        return place.st_size if self._appends() else os.lseek(self._output.fileno(), 0, os.SEEK_CUR)
 
     def _write(self, content: dict[str, object]) -> None:
         try:

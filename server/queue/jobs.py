@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 
-from server.queue.valkey import TIMEOUT_SECONDS, translated
+from server.queue.valkey import translated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,12 +37,12 @@ class Job:
 class Queue:
     """arq's producer side."""
 
-    def __init__(self, url: str) -> None:
-        """Prepare the pool; the first use connects."""
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        """Prepare the pool; the first use connects. Whatever has no answer after `timeout_seconds` has failed."""
         self._redis = ArqRedis.from_url(
             url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
             retry_on_timeout=False,
         )
         self._redis.job_serializer = serialize

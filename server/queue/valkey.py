@@ -13,7 +13,6 @@ from server.queue.batches import Batches
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TIMEOUT_SECONDS = 0.6
 _EXTENDED_AT_ONCE = 500
 
 
@@ -33,12 +32,12 @@ def translated() -> Iterator[None]:
 class Valkey:
     """Short-lived values and messages."""
 
-    def __init__(self, url: str) -> None:
-        """Prepare the pool; the first use connects."""
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        """Prepare the pool; the first use connects. Whatever has no answer after `timeout_seconds` has failed."""
         self.client = Redis.from_url(
-            url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, health_check_interval=30, retry_on_timeout=False
+            url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds, health_check_interval=30, retry_on_timeout=False
         )
-        self._batches = Batches(self.client, TIMEOUT_SECONDS)
+        self._batches = Batches(self.client, timeout_seconds)
 
     async def put(self, key: str, value: bytes, ttl_seconds: int) -> None:
         """Keep `value` for `ttl_seconds`."""

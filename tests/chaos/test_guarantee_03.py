@@ -27,7 +27,9 @@ REQUESTS = 500
 @pytest.fixture
 async def idle(cluster: Cluster, database: str, tmp_path: Path) -> AsyncIterator[Service]:
     """A service without a worker."""
-    settings = environment.settings(cluster, database, redis_url=f"{cluster.valkey.url}?db=8", tenant_concurrent_calls=REQUESTS)
+    settings = environment.settings(
+        cluster, database, redis_url=f"{cluster.valkey.url}?db=8", tenant_concurrent_calls=REQUESTS, db_pool_size=32
+    )
     async with live.running(settings, tmp_path, worker=False) as service:
         await trained.activate_model(service.app)
         yield service

@@ -101,4 +101,6 @@ class Terminal:
         """Load a fifth of the demo organizations and let their night run."""
         key = self.folder / "key.pem"
         key.write_bytes(credentials.signing_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        return await self("demo", "--key-file", str(key), "--kid", credentials.KID, "--organizations", str(DEMO_ORGANIZATIONS), *words)
+        return await self(
+            "demo", "--key-file", str(key), "--kid", credentials.KID, "--organizations", str(DEMO_ORGANIZATIONS), "--wait", "3600", *words
+        )

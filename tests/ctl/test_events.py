@@ -41,8 +41,8 @@ async def terminal(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def printed(out: Path) -> list[str]:
-    """Return the ids of the events that were printed, one line each."""
-    return [json.loads(line)["id"] for line in out.read_text().splitlines()]
+    """Return the ids of the events that were printed whole, one line each."""
+    return [json.loads(line)["id"] for line in out.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 async def test_a_tail_that_is_killed_at_any_moment_neither_loses_nor_repeats_an_event(terminal: Terminal, tmp_path: Path) -> None:
@@ -52,23 +52,25 @@ async def test_a_tail_that_is_killed_at_any_moment_neither_loses_nor_repeats_an_
     words = ("events", "tail", "--json", "--from-start", "--cursor-file", str(tmp_path / "cursor"))
     lives = 0
     out.touch()
-    while len(printed(out)) < EVENTS:
+    while len(printed(out)) < len(written) or lives <= 2:
+        if len(printed(out)) == len(written):
+            # Whoever kills it was held up longer than it was.
+            written += await tell(db, org, *(an_event() for _ in range(100)))
         lives += 1
         process = await terminal.into(out, *words, org=org)
-        target = min(len(printed(out)) + dice.randint(40, 130), EVENTS)
-        await until(lambda: out.read_bytes().count(b"\n") >= target, 20)  # noqa: B023 - waited for right here
+        target = min(len(printed(out)) + dice.randint(40, 130), len(written))
+        await until(lambda: out.read_bytes().count(b"\n") >= target)  # noqa: B023 - waited for right here
         # The second as whoever stops a service does it; all others as nobody should.
         process.send_signal(signal.SIGTERM if lives == 2 else signal.SIGKILL)
         await process.communicate()
-        assert out.read_bytes().endswith(b"\n")
     assert printed(out) == written
-    assert lives > 2
     more = await tell(db, org, an_event())
     # Into the same file, which tells what the last one had printed and not yet noted when it was killed.
     process = await terminal.into(out, *words, "--limit", "1", org=org)
     async with asyncio.timeout(60):
         await process.communicate()
     assert printed(out) == [*written, *more]
+    assert out.read_bytes().endswith(b"\n")
 
 
 async def test_a_tail_whose_place_is_gone_says_so_at_each_start_until_the_file_is_removed(
@@ -114,6 +116,29 @@ def test_a_cursor_file_knows_after_every_point_of_death_whether_the_event_was_pr
     with out.open("a") as output:
         cursor = CursorFile(place, output).read()
     assert cursor == ("two" if "second" in printed_before else "one")
+
+
+def test_an_event_that_was_cut_off_in_the_middle_of_its_line_is_taken_away_and_printed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, place = tmp_path / "out", tmp_path / "cursor"
+    with out.open("a") as output:
+        CursorFile(place, output).print("first", "", "one")
+        # Killed before the second write of the file, and with half of the line written.
+        real = CursorFile._write
+        monkeypatch.setattr(CursorFile, "_write", lambda self, content: real(self, content) if "following" in content else None)
+        CursorFile(place, output).print("second", "one", "two")
+        monkeypatch.undo()
+    whole = out.read_bytes()
+    for left in range(len(b"first\n"), len(whole)):
+        out.write_bytes(whole[:left])
+        before = place.read_bytes()
+        with out.open("a") as output:
+            kept = CursorFile(place, output)
+            assert kept.read() == "one"
+            kept.print("second", "one", "two")
+        assert out.read_bytes() == whole
+        place.write_bytes(before)
 
 
 def test_control_where_the_output_is_no_file_a_death_after_printing_is_not_noticed(tmp_path: Path) -> None:

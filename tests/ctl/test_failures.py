@@ -17,6 +17,8 @@ from server.ctl.program import hoisted
 from server.ctl.render import plain, print_failure, refusal_dict, refusal_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from google.protobuf.message import Message
 
     from tests.ctl.conftest import Ctl
@@ -101,10 +103,11 @@ def test_control_characters_are_shown_and_not_obeyed() -> None:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    with socket.socket() as silent:
+        # Bound and not listening: it refuses, and nobody else gets it meanwhile.
+        silent.bind(("127.0.0.1", 0))
+        yield int(silent.getsockname()[1])
 
 
 def test_a_server_that_is_not_there_ends_with_code_3_and_no_traceback(ctl: Ctl, closed_port: int) -> None:

@@ -95,6 +95,7 @@ async def test_an_event_that_comes_again_gets_the_first_answer_and_changes_nothi
     event = wanted(3)
     [first] = await published(shared, who, event)
     await ended(shared, who, first.accepted.prediction.job_id)
+    await take(stream(shared, org, from_start=True), 2)  # so that the relay has numbered them
     before = await rows_of(cluster, shared, org)
     again = wanted(3, event.id.upper(), traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     for _ in range(2):

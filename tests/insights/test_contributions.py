@@ -229,7 +229,7 @@ _EVIDENCE = st.builds(
 _MONTHS = st.lists(st.none() | st.builds(HeadcountMonth, st.integers(0, 50), st.integers(0, 9)), min_size=WINDOW, max_size=WINDOW)
 
 
-@settings(max_examples=150, deadline=timedelta(seconds=2))
+@settings(max_examples=150)
 @given(_EVIDENCE, _MONTHS)
 def test_whatever_is_known_a_contribution_is_a_number_with_weight_or_left_out(known: Evidence, months: list[HeadcountMonth | None]) -> None:
     for each in made(known, months).values():

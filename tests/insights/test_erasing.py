@@ -39,7 +39,7 @@ FLAGGED = finding(
     "organization",
     insight_type=InsightType.HIGH_TURNOVER_RISK,
     title="3 of 40 employees are at high risk of leaving",
-    data_points={"affectedEmployeeCount": 3, "employees": ["e-1", "e-2", "e-12"], "drivers": [{"feature": "over_time"}]},
+    data_points={"affectedEmployeeCount": 3, "employees": ["e-1", "e-2", "person-12"], "drivers": [{"feature": "over_time"}]},
 )
 
 
@@ -107,7 +107,8 @@ async def test_an_erased_employee_takes_the_insights_of_him_his_cost_centres_and
     gone = [each for each in before.values() if each.id not in left]
     assert {each.title for each in gone} == {FLAGGED.title, "cost_centre/4711", f"team/{TEAM}"}
     at_rest = await stored(cluster, shared, org)
-    assert (b'"e-1"' in at_rest, b"\x1a\x03e-1" in at_rest, b"4711" in at_rest, b"4712" in at_rest) == (False, False, False, True)
+    assert (b'"e-1"' in at_rest, b"\x1a\x03e-1" in at_rest) == (False, False)
+    assert (b"cost_centre/4711" in at_rest, b"cost_centre/4712" in at_rest) == (False, True)
     assert await listed(shared, f"{org}-b") == neighbour
     async with superuser(cluster, shared) as connection:
         told = {tuple(row) for row in await connection.fetch(EVENTS, org)}
@@ -130,14 +131,14 @@ async def test_a_dismissal_that_is_repeated_with_its_request_id_shows_nobody_who
     requests = [pb.DismissInsightRequest(insight_id=each.id, request_id=str(uuid4())) for each in shown]
     for each in requests:
         await shared.analytics.DismissInsight(each, metadata=live.bearer(org))
-    await erase(shared, org, facts.DeleteFactsRequest(employee_key="e-12"))
+    await erase(shared, org, facts.DeleteFactsRequest(employee_key="person-12"))
     await erase(shared, org, facts.DeleteFactsRequest(contract_key="c-2"))
     for each in requests:
         assert (await refusal(shared.analytics.DismissInsight(each, metadata=live.bearer(org)))).reason == "INSIGHT_NOT_FOUND"
     async with superuser(cluster, shared) as connection:
         kept = await connection.fetch("SELECT response FROM idempotency_keys WHERE org_id = $1", org)
     assert (len(kept), b"".join(row["response"] for row in kept)) == (2, b"")
-    assert b"e-12" not in await stored(cluster, shared, org)
+    assert b"person-12" not in await stored(cluster, shared, org)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
+import pytest
 from analytics.admin.v1 import operations_service_pb2 as ops
 from analytics.v1 import contracts_pb2, employees_pb2, payroll_pb2
 from analytics.v1 import fact_service_pb2 as facts
 from analytics.v1 import insights_pb2 as pb
 from google.type.date_pb2 import Date
 
+from server.events.relay import loop
 from tests.support import live, rows, runs
 from tests.support.clock import VirtualClock
 from tests.support.leftovers import superuser
@@ -109,19 +112,22 @@ class Nights:
 @asynccontextmanager
 async def nights(cluster: Cluster, folder: Path, *, models: bool, worker: bool = True) -> AsyncIterator[Nights]:
     """Run a service and, unless told otherwise, a worker for the tests of a file."""
-    async with shared_service(cluster, folder, model=False, worker=worker) as service:
-        async with superuser(cluster, service) as connection:
-            database = await connection.fetchval("SELECT current_database()")
-        clock = await VirtualClock.install(cluster, database)
-        try:
-            made = Nights(cluster, service, clock)
+    # The relay purges by the minutes of the machine and by the clock of the tests, which may be weeks ahead for a while.
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "PURGE_EVERY_SECONDS", math.inf)
+        async with shared_service(cluster, folder, model=False, worker=worker) as service:
             async with superuser(cluster, service) as connection:
-                await connection.execute("UPDATE test_clock SET at = $1", NIGHT)
-            if models:
-                await activate_all(service.app)
-            yield made
-        finally:
-            await clock.close()
+                database = await connection.fetchval("SELECT current_database()")
+            clock = await VirtualClock.install(cluster, database)
+            try:
+                made = Nights(cluster, service, clock)
+                async with superuser(cluster, service) as connection:
+                    await connection.execute("UPDATE test_clock SET at = $1", NIGHT)
+                if models:
+                    await activate_all(service.app)
+                yield made
+            finally:
+                await clock.close()
 
 
 FIVE = ("e-1", "e-2", "e-3", "e-4", "e-5")

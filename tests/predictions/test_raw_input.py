@@ -11,7 +11,7 @@ from analytics.v1 import predictions_pb2 as pb
 from server.telemetry import logs
 from tests.support import environment, live, searching, trained
 from tests.support.asking import PLAIN, accepted, ended, new_org, untyped
-from tests.support.leftovers import inputs_of, superuser
+from tests.support.leftovers import inputs_dropped, inputs_of, superuser
 from tests.support.refusals import refusal
 from tests.support.working import working
 
@@ -62,9 +62,9 @@ async def test_the_raw_input_is_found_nowhere_while_its_job_waits_and_after_it_e
     assert await searching.in_valkey(idle) == []
     async with working(idle):
         job = await ended(idle, who, accepted_.job_id)
+        await inputs_dropped(idle, org)
     assert job.state == pb.PREDICTION_JOB_STATE_COMPLETED
     assert not searching.found(job.SerializeToString())
-    assert await inputs_of(idle, org) == []
     assert await searching.in_postgresql(cluster, idle) == []
     assert await searching.in_valkey(idle) == []
     assert "RequestPrediction" in lines.getvalue()

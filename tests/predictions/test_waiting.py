@@ -15,6 +15,7 @@ from server.rpc import watches
 from tests.support import live
 from tests.support.asking import accepted, ended, job, new_org, typed
 from tests.support.refusals import read, refusal
+from tests.support.stalls import undisturbed
 from tests.support.until import until
 from tests.support.working import shared_service, working
 
@@ -78,15 +79,20 @@ class _Watch:
 
 async def test_a_wait_ends_as_soon_as_the_job_ends(idle: Service, org: str) -> None:
     who = live.bearer(org)
-    job_id = await _later(idle, who, 1)
-    waiting = _waited(idle, who, job_id, seconds=30)
-    # The wait is on when its watcher is registered.
-    await until(lambda: bool(idle.app.watched._watchers))
     clock = asyncio.get_running_loop().time
-    began = clock()
-    await _cancel(idle, who, job_id)
-    assert (await waiting).job.state == CANCELLED
-    assert clock() - began < 2
+    seeds = iter(range(1, 100))
+
+    async def seconds_to_the_end() -> float:
+        job_id = await _later(idle, who, next(seeds))
+        waiting = _waited(idle, who, job_id, seconds=30)
+        # The wait is on when its watcher is registered.
+        await until(lambda: bool(idle.app.watched._watchers))
+        began = clock()
+        await _cancel(idle, who, job_id)
+        assert (await waiting).job.state == CANCELLED
+        return clock() - began
+
+    assert await undisturbed(seconds_to_the_end) < 2
     assert not idle.app.watched._watchers
 
 
@@ -233,11 +239,15 @@ async def test_on_shutdown_a_watch_ends_unavailable_with_retry_info_and_a_wait_a
 
 async def test_a_scheduled_job_is_not_started_before_its_time(shared: Service, org: str) -> None:
     who = live.bearer(org)
-    request = typed(1)
-    request.schedule_time.GetCurrentTime()
-    request.schedule_time.FromNanoseconds(request.schedule_time.ToNanoseconds() + 700_000_000)
-    answer = await accepted(shared, who, request)
+    seeds = iter(range(20))
+    while True:
+        request = typed(next(seeds))
+        request.schedule_time.GetCurrentTime()
+        request.schedule_time.FromNanoseconds(request.schedule_time.ToNanoseconds() + 700_000_000)
+        answer = await accepted(shared, who, request)
+        # Where the machine stood still that long, it came too late and was due at once.
+        if answer.job.schedule_time.ToMicroseconds() == request.schedule_time.ToMicroseconds():
+            break
     assert answer.job.state == QUEUED
-    assert answer.job.schedule_time.ToMicroseconds() == request.schedule_time.ToMicroseconds()
     done = await ended(shared, who, answer.job_id)
     assert done.start_time.ToNanoseconds() >= done.schedule_time.ToNanoseconds()

@@ -10,6 +10,7 @@ import pytest
 
 from server.queue import QueueUnavailable, Valkey
 from server.queue.batches import MOST_AT_ONCE
+from tests.support import environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +23,7 @@ CALLS = 5_000
 @pytest.fixture
 async def valkey(cluster: Cluster) -> AsyncIterator[Valkey]:
     """A client of the running server."""
-    made = Valkey(cluster.valkey.url)
+    made = Valkey(cluster.valkey.url, environment.VALKEY_SECONDS)
     yield made
     await made.close()
 
@@ -57,7 +58,7 @@ async def test_a_command_that_valkey_refuses_fails_alone(valkey: Valkey) -> None
 
 
 async def test_all_calls_fail_when_valkey_is_not_there() -> None:
-    nowhere = Valkey("unix:///nowhere/valkey.sock")
+    nowhere = Valkey("unix:///nowhere/valkey.sock", environment.VALKEY_SECONDS)
     answers = await asyncio.gather(*(nowhere.get("key") for _ in range(10)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [QueueUnavailable] * 10
     await nowhere.close()

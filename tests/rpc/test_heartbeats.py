@@ -81,7 +81,7 @@ class Bed:
 @pytest.fixture
 async def bed(cluster: Cluster, database: str) -> AsyncIterator[Bed]:
     """A job at revision 1."""
-    valkey = Valkey(cluster.valkey.url)
+    valkey = Valkey(cluster.valkey.url, environment.VALKEY_SECONDS)
     bell = Bell(valkey)
     db = Database(environment.settings(cluster, database), bell.ring)
     await add_jobs(cluster, database, await add_model(cluster, database), [(ORG, 1)])

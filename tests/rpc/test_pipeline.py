@@ -55,11 +55,11 @@ async def test_the_pipeline_has_the_order_of_the_design() -> None:
 
 async def test_a_unary_call_reaches_its_handler_with_the_verified_caller(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        await served.analytics.GetPredictionJob(GET, metadata=bearer("viewer", org="acme", user="ada"), timeout=7)
+        await served.analytics.GetPredictionJob(GET, metadata=bearer("viewer", org="acme", user="ada"), timeout=55)
         (call,) = served.handlers.reached
         assert call.caller == Caller(OrgId("acme"), UserId("ada"), frozenset({Role.VIEWER}))
         assert call.method == "/analytics.v1.AnalyticsService/GetPredictionJob"
-        assert 5 < call.remaining() <= 7
+        assert 36 < call.remaining() <= 55
 
 
 async def test_an_answer_that_is_serialized_already_arrives_as_it_is(tmp_path: Path) -> None:
@@ -203,9 +203,10 @@ async def test_a_tenant_that_calls_too_fast_is_told_when_to_retry_and_its_neighb
 
 
 async def test_a_call_that_outlasts_the_default_deadline_ends_with_deadline_exceeded(tmp_path: Path) -> None:
-    gone = asyncio.Event()
+    begun, gone = asyncio.Event(), asyncio.Event()
 
     async def forever(request: object, call: Call) -> predictions_pb2.GetPredictionJobResponse:
+        begun.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -213,10 +214,12 @@ async def test_a_call_that_outlasts_the_default_deadline_ends_with_deadline_exce
         return predictions_pb2.GetPredictionJobResponse()
 
     async with serving(tmp_path, {"GetPredictionJob": forever}, default_deadline_seconds=0.05) as served:
-        with pytest.raises(grpc.RpcError) as caught:
-            await served.analytics.GetPredictionJob(GET, metadata=bearer())
-        refused = failure(caught.value)
-        assert (refused.code, refused.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT")
+        # A machine that stands still for so short a time ends a call before it reaches its handler.
+        while not begun.is_set():
+            with pytest.raises(grpc.RpcError) as caught:
+                await served.analytics.GetPredictionJob(GET, metadata=bearer())
+            refused = failure(caught.value)
+            assert (refused.code, refused.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT")
         assert gone.is_set()
 
 
@@ -236,11 +239,18 @@ async def test_a_stream_ends_at_its_cap(tmp_path: Path) -> None:
         await asyncio.Event().wait()
 
     async with serving(tmp_path, {"WatchPredictionJob": endless}, max_stream_seconds=0.05) as served:
-        stream = served.analytics.WatchPredictionJob(WATCH, metadata=bearer())
-        assert await stream.read() == predictions_pb2.WatchPredictionJobResponse(heartbeat=True)
-        with pytest.raises(grpc.RpcError) as caught:
-            await stream.read()
-        assert failure(caught.value).code is grpc.StatusCode.DEADLINE_EXCEEDED
+        heard: list[predictions_pb2.WatchPredictionJobResponse] = []
+
+        async def listen() -> None:
+            async for message in served.analytics.WatchPredictionJob(WATCH, metadata=bearer()):
+                heard.append(message)  # noqa: PERF401 - what was heard before the end counts
+
+        # A machine that stands still for so short a time ends a stream before its first message.
+        while not heard:
+            with pytest.raises(grpc.RpcError) as caught:
+                await listen()
+            assert failure(caught.value).code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert heard == [predictions_pb2.WatchPredictionJobResponse(heartbeat=True)]
 
 
 async def test_a_timeout_inside_a_handler_is_not_the_deadline(tmp_path: Path) -> None:

@@ -76,7 +76,10 @@ class Verdict:
 
 @dataclass
 class Simulation:
-    """Days pass; `trusting` has workers go by their own clocks, `marking` off has effects and marks commit apart."""
+    """Days pass; `trusting` has workers go by their own clocks, `marking` off has effects and marks commit apart.
+
+    The dice are thrown in the order in which PostgreSQL answers, so that each run is another one.
+    """
 
     app: App
     clock: VirtualClock
@@ -84,8 +87,10 @@ class Simulation:
     dice: random.Random
     trusting: bool = False
     marking: bool = True
+    crash_share: float = 0.05
     deaths: Counter[str] = field(default_factory=Counter)
     outages: int = 0
+    _steps: int = 0
     taken: Counter[str] = field(default_factory=Counter)
     _workers: list[Worker] = field(default_factory=lambda: [Worker(timedelta(seconds=skew)) for skew in SKEWS])
     _blocked: set[str] = field(default_factory=set)
@@ -114,7 +119,8 @@ class Simulation:
     def _step(self) -> float:
         """Seconds to the next thing that happens: around a tick, during the day, or after an outage."""
         ahead = min((schedule.next_tick(self._now) - self._now).total_seconds() for schedule in CALENDAR)
-        if self.dice.random() < 0.01:
+        self._steps += 1
+        if self._steps % 100 == 0:
             self.outages += 1
             return self.dice.uniform(1, 5) * 86400
         around = [ahead - self.dice.uniform(0, 30), ahead, ahead + self.dice.uniform(0, 60), self.dice.uniform(60, 50_000)]
@@ -191,7 +197,7 @@ class Simulation:
         return Done(marked=self.marking)
 
     def _may_die(self, claim: Claim) -> None:
-        if self._crashes[claim.run_id] < CRASHES_PER_RUN and self.dice.random() < 0.05:
+        if self._crashes[claim.run_id] < CRASHES_PER_RUN and self.dice.random() < self.crash_share:
             self._crashes[claim.run_id] += 1
             raise Died
 

@@ -60,14 +60,14 @@ async def test_guarantee_06_control_without_the_key_of_the_ledger_a_tick_is_take
 async def test_guarantee_06_control_by_the_workers_own_clocks_a_tick_is_taken_early(
     app: App, clock: VirtualClock, owner: asyncpg.Connection
 ) -> None:
-    verdict = await Simulation(app, clock, owner, random.Random(6), trusting=True).run(40)
+    verdict = await Simulation(app, clock, owner, random.Random(6), trusting=True).run(100)
     assert verdict.early
 
 
 async def test_guarantee_06_control_with_marks_apart_from_effects_a_crash_repeats_one(
     app: App, clock: VirtualClock, owner: asyncpg.Connection
 ) -> None:
-    verdict = await Simulation(app, clock, owner, random.Random(6), marking=False).run(40)
+    verdict = await Simulation(app, clock, owner, random.Random(6), marking=False, crash_share=0.5).run(40)
     assert verdict.repeated
     assert not verdict.doubled
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import statistics
 from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -132,8 +133,9 @@ async def test_a_run_that_is_taken_again_goes_on_where_it_stopped_and_repeats_at
 
     with pytest.raises(Killed):
         await for_each_organization(app, claim, unheard, act, at_once=3)
+    begun = acted.total()  # with what was at work beside the one that was killed
     marked = await owner.fetchval("SELECT count(*) FROM job_run_organizations")
-    assert 15 - 3 <= marked < 15
+    assert 1 <= begun - marked <= 3
     await clock.advance(HOLD.total_seconds() + 1)
     again = await _claim(app)
     told, progress = heard()
@@ -141,7 +143,7 @@ async def test_a_run_that_is_taken_again_goes_on_where_it_stopped_and_repeats_at
     assert (counts.before, counts.total, counts.dealt) == (marked, 30, 30)
     assert told[0] == (marked / 30, f"{marked} of 30 organizations")
     assert len(acted) == 30
-    assert acted.total() == 30 + 15 - marked
+    assert acted.total() == 30 + begun - marked
 
 
 async def test_what_is_marked_in_its_own_transaction_happens_once_even_for_two_workers_at_once(
@@ -292,15 +294,17 @@ async def test_going_through_many_organizations_costs_a_few_milliseconds_each(ap
     await _orgs(app, MANY)
     claim = await _begin(app)
 
+    clock = asyncio.get_running_loop().time
+    begun: list[float] = []
+
     async def act(_org: OrgId) -> Done:
+        begun.append(clock())
         return Done()
 
-    clock = asyncio.get_running_loop().time
-    began = clock()
     await for_each_organization(app, claim, unheard, act)
-    each = (clock() - began) / MANY * 1000
+    # The median of every twenty, and generous: the machine may stand still or be busy with other tests.
+    each = statistics.median(end - begin for begin, end in zip(begun, begun[20:], strict=False)) / 20 * 1000
     print(f"{MANY} organizations: {each:.2f} ms each")
-    # Generous: the machine may be busy with other tests.
     assert each < 20
 
 

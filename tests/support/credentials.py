@@ -41,7 +41,7 @@ def write_jwks(folder: Path) -> Path:
     return path
 
 
-def token(org: str | None, *roles: str, user: str = "user-1", lifetime: float = 3600) -> str:
+def token(org: str | None, *roles: str, user: str = "user-1", lifetime: float = 86_400) -> str:
     """Return a signed credential; all tenant roles unless some are named."""
     now = int(time.time())
     claims: dict[str, object] = {

@@ -6,8 +6,10 @@ A keeper process starts them, so that nothing here blocks the loop: callers go o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from server.embedded.child import Child
     from server.settings import Settings
 
+_PORTS = range(20_000, 32_000)
 ROOT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 1.0
 PATIENCE_SECONDS = 90.0
@@ -269,7 +272,9 @@ def _variables(settings: Settings) -> dict[str, str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody is given who asks for any, so that it is still free when a server starts on it again."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

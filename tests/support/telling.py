@@ -87,7 +87,7 @@ class Bed:
 @asynccontextmanager
 async def bedded(cluster: Cluster, database: str) -> AsyncIterator[Bed]:
     """Open what a test of the relay needs."""
-    valkey = Valkey(cluster.valkey.url)
+    valkey = Valkey(cluster.valkey.url, environment.VALKEY_SECONDS)
     bell = Bell(valkey)
     db = Database(environment.settings(cluster, database), bell.ring)
     admin = await asyncpg.connect(cluster.postgres.admin_url, database=database)

@@ -19,7 +19,7 @@ from tests.support import environment, live, rows, runs, searching, trained
 from tests.support.asking import PLAIN, accepted, ended, new_org, untyped
 from tests.support.loading import load
 from tests.support.refusals import refusal
-from tests.support.until import until
+from tests.support.until import until, until_so
 from workers.strategies import classifying
 
 if TYPE_CHECKING:
@@ -154,16 +154,23 @@ async def test_the_page_of_metrics_counts_calls_by_method_and_code_and_predictio
         who = live.bearer(org)
         await ended(traced, who, (await accepted(traced, who, untyped(SECRET))).job_id)
         await refusal(accepted(traced, who, pb.RequestPredictionRequest()))
+        method = 'method="/analytics.v1.AnalyticsService/RequestPrediction"'
+        counted = f'{names.PREDICTIONS_ENDED}{{model_type="turnover_prediction",state="COMPLETED"}}'
+
+        async def is_counted() -> bool:
+            # The worker tells of the end before it counts it.
+            return (await asyncio.to_thread(_read, page.port)).get(counted, 0.0) > before.get(counted, 0.0)
+
+        await until_so(is_counted)
         after = await asyncio.to_thread(_read, page.port)
     finally:
         await asyncio.to_thread(page.close)
-    method = 'method="/analytics.v1.AnalyticsService/RequestPrediction"'
     for sample, more in (
         (f'{names.RPC_CALLS}{{code="OK",{method}}}', 1),
         (f'{names.RPC_CALLS}{{code="INVALID_ARGUMENT",{method}}}', 1),
         (f"{names.RPC_SECONDS}_count{{{method}}}", 2),
         (f'{names.PREDICTIONS_ACCEPTED}{{deduplicated="false",model_type="turnover_prediction"}}', 1),
-        (f'{names.PREDICTIONS_ENDED}{{model_type="turnover_prediction",state="COMPLETED"}}', 1),
+        (counted, 1),
         (names.PREDICTIONS_STARTED, 1),
     ):
         assert after[sample] - before.get(sample, 0.0) == more, sample

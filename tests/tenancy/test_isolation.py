@@ -114,7 +114,7 @@ async def fill(service: Service, org: str, ids: Ids) -> None:
     ids.page_token += [jobs.next_page_token, audit.next_page_token]
     # Each prediction has told of its request and its end; then the relay has nothing left that would change their rows later.
     opened = stream(service, org, from_start=True)
-    for message in await take(opened, 6):
+    for message in await take(opened, 11):
         ids.cursor.append(message.cursor)
         ids.event_id.append(message.event.id)
     opened.cancel()
