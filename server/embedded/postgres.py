@@ -52,6 +52,8 @@ _FAST_OPTIONS = {
     "fsync": "off",
     "full_page_writes": "off",
     "autovacuum_naptime": "10min",
+    # Passwords of tests are no secrets, and tests connect thousands of times.
+    "scram_iterations": "1",
 }
 
 

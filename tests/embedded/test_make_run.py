@@ -18,6 +18,7 @@ import pytest
 
 from server.embedded.account import scratch_folder
 from tests.embedded.processes import all_end_within, left_of
+from tests.support import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 # One first start, with its training, serves all of these; in one worker they share it.
 pytestmark = pytest.mark.xdist_group("make-run")
 
-ROOT = Path(__file__).parents[2]
 STARTS_WITHIN = 240.0
 ENDS_WITHIN = 30.0
 _PROCESSES = re.compile(r"(PostgreSQL|Valkey|server|worker) \(process (\d+)\)")
@@ -39,7 +39,7 @@ class Run:
         ports = {"ANALYTICS_GRPC_PORT": "0", "ANALYTICS_METRICS_PORT": "0", "ANALYTICS_WORKER_METRICS_PORT": "0"}
         # A whole crowd takes a minute of both cores.
         ports["ANALYTICS_DEMO_ORGANIZATIONS"] = "80"
-        paths = {"ANALYTICS_DATA_DIR": str(folder), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'generated'}"}
+        paths = {"ANALYTICS_DATA_DIR": str(folder), "PYTHONPATH": environment.AS_INSTALLED}
         # SIGINT is ignored here as in a shell that starts it in the background.
         self.process = subprocess.Popen(
             ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-m", "server.embedded", "run"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from server import settings as settings_module
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from server.settings import Settings
     from tests.support.databases import Cluster
 
+_ROOT = Path(__file__).resolve().parents[2]
+AS_INSTALLED = os.pathsep.join(str(_ROOT / each) for each in ("tests/support/as_installed", ".", "generated"))
+"""PYTHONPATH of services: what only tests require is not there."""
 VALKEY_SECONDS = 30.0
 """A machine that stands still for a second is no outage of Valkey; tests of one take what the product takes."""
 SECRET_KEY = "dGVzdC1zZWNyZXQta2V5LW9mLTMyLWJ5dGVzLi4uLi4="

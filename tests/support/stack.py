@@ -198,7 +198,7 @@ class Stack:
         scratch = str(self.folder / "temporary")
         variables = {
             "PATH": os.environ.get("PATH", os.defpath),
-            "PYTHONPATH": _PYTHONPATH,
+            "PYTHONPATH": environment.AS_INSTALLED,
             "TMPDIR": scratch,
             "HOME": scratch,
             **_variables(self.settings),
@@ -225,7 +225,7 @@ async def stack(**overrides: object) -> AsyncIterator[Stack]:
     for name in ("logs", "temporary"):
         (folder / name).mkdir()
     command = [sys.executable, "-m", "tests.support.keeper", str(folder)]
-    variables = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": _PYTHONPATH}
+    variables = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": environment.AS_INSTALLED}
     keeper = _Keeper(
         await asyncio.create_subprocess_exec(
             *command, cwd=ROOT, env=variables, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True
@@ -259,9 +259,6 @@ async def stack(**overrides: object) -> AsyncIterator[Stack]:
     finally:
         await keeper.end()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-_PYTHONPATH = os.pathsep.join([str(ROOT), str(ROOT / "generated")])
 
 
 def _variables(settings: Settings) -> dict[str, str]:
