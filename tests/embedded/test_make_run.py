@@ -11,7 +11,6 @@ import signal
 import stat
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +21,7 @@ from tests.support import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # One first start, with its training, serves all of these; in one worker they share it.
 pytestmark = pytest.mark.xdist_group("make-run")

@@ -19,8 +19,10 @@ from tests.support.leftovers import superuser
 from tests.support.refusals import read, refusal
 from tests.support.until import until_so
 from tests.support.working import working
+from workers.runs import RunWorker
 
 if TYPE_CHECKING:
+    from server.schedule.model import Claim
     from tests.support.databases import Cluster
     from tests.support.live import Service
     from tests.support.runs import Job
@@ -131,6 +133,32 @@ async def test_a_worker_that_shuts_down_hands_its_run_on_and_the_attempt_does_no
     job.may_end.set()
     async with working(idle):
         assert (await runs.ended(idle, run.id)).state == COMPLETED
+
+
+async def test_a_worker_that_is_cancelled_again_while_it_hands_its_run_on_hands_it_on_first(
+    idle: Service, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await runs.start(idle)
+    release, begun, may_end, done = RunWorker._release, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow(self: RunWorker, claim: Claim) -> None:
+        begun.set()
+        await may_end.wait()
+        await release(self, claim)
+        done.set()
+
+    monkeypatch.setattr(RunWorker, "_release", slow)
+    lane = asyncio.create_task(RunWorker(idle.app)._lane())
+    await job.began.wait()
+    lane.cancel()
+    await begun.wait()
+    lane.cancel()
+    await asyncio.sleep(0)
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await lane
+    assert done.is_set()
+    assert (await runs.get(idle, run.id)).state == QUEUED
 
 
 async def test_two_workers_run_a_run_once(idle: Service, job: Job) -> None:
