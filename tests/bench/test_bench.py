@@ -21,13 +21,13 @@ async def _bench(*arguments: str) -> tuple[int, str, str]:
 
 
 async def test_the_bench_prints_rows_with_their_targets_and_the_machine_they_were_measured_on() -> None:
-    code, printed, said = await _bench("memory", "latency", "--quick", "--json")
+    code, printed, said = await _bench("memory", "--quick", "--json")
     # 1 says that a target was missed, which on a busy machine is no fault of anybody's.
     assert code in {0, 1}, said
     told = json.loads(printed)
     assert {"machine", "python", "grpcio", "asyncpg", "xgboost-cpu"} <= told["machine"].keys()
     rows = [row for row in told["rows"] if not row["skipped"]]
-    assert len(rows) == 4
+    assert len(rows) == 2
     assert all(row["ours"] and row["target"] and row["met"] in (True, False) for row in rows)
 
 

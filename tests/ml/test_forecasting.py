@@ -188,7 +188,8 @@ def test_a_category_is_learned_from_twenty_series_on() -> None:
     assert train_forecaster(panel, seed=0).card["categories"] == ["rent", "travel"]
 
 
-def test_a_budget_that_tells_the_spend_is_made_use_of() -> None:
+def test_a_budget_that_tells_the_spend_is_made_use_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecast_trials, "SMALL", replace(SMALL, learning_rate=0.2, most_rounds=80))
     generator = np.random.default_rng(6)
     months = list(range(FIRST, FIRST + 60))
 

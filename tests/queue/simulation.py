@@ -105,7 +105,7 @@ class Simulation:
         """Let virtual time pass until `jobs` have ended."""
         ended = 0
         while ended < jobs:
-            now = await self.clock.advance(self.dice.uniform(0.2, 1.0))
+            now = await self.clock.advance(self.dice.uniform(0.5, 2.0))
             due = [start for at, start in self._ending if at <= now]
             self._ending = [(at, start) for at, start in self._ending if at > now]
             await asyncio.gather(*(self._finish(start) for start in due))
