@@ -15,8 +15,12 @@ LONGEST = (
 )
 """Begun while others are still to come, so that no process waits for them at the end."""
 
-SHARED = {"tests/ctl/test_against_server.py": "tests/docs/test_commands.py"}
-"""Files that go with another, whose demo they use."""
+SHARED = {
+    "tests/ctl/test_against_server.py": "tests/docs/test_commands.py",
+    "tests/ml/test_forecast_evaluation.py": "tests/ml/test_forecasting.py",
+    "tests/ml/test_forecaster.py": "tests/ml/test_forecasting.py",
+}
+"""Files that go with another, whose demo or model they use."""
 
 
 class Together(LoadFileScheduling):
