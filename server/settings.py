@@ -52,7 +52,10 @@ class Settings(BaseSettings):
     db_pool_size: int = Field(8, ge=1, le=200, description="Connections per process of role `app`; other roles take two.")
     redis_url: str = Field("", description="`redis://host:port/0` or `unix:///path/valkey.sock` of Valkey or Redis.")
     redis_timeout_seconds: float = Field(
-        0.6, gt=0, le=60, description="How long an answer of Valkey is waited for; after that a request is told to come again."
+        0.6,
+        gt=0,
+        le=60,
+        description="How long an answer of Valkey is waited for; then a request is UNAVAILABLE, with 0.6 within a second.",
     )
     secret_key: Key = Field(
         SecretStr(""), description="32 bytes in base64; page tokens and prediction inputs are sealed with keys derived from it."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 from analytics.admin.v1 import operations_service_pb2_grpc
-from analytics.v1 import analytics_service_pb2_grpc, fact_service_pb2_grpc, tenant_service_pb2_grpc
+from analytics.v1 import analytics_service_pb2_grpc, fact_service_pb2_grpc, predictions_pb2, tenant_service_pb2_grpc
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 
@@ -32,6 +32,17 @@ if TYPE_CHECKING:
 Detail = TypeVar("Detail", bound="Message")
 Behaviour = Any  # an async function or an async generator function of (request, call), whichever the RPC needs
 Metadata = tuple[tuple[str, str | bytes], ...]
+JOB = "2c1f0f8e-7c3c-4a53-9a35-0c7f4a0d7a10"
+GET = predictions_pb2.GetPredictionJobRequest(job_id=JOB)
+WATCH = predictions_pb2.WatchPredictionJobRequest(job_id=JOB)
+
+
+async def watched(
+    request: predictions_pb2.WatchPredictionJobRequest, call: Call
+) -> AsyncIterator[predictions_pb2.WatchPredictionJobResponse]:
+    """Tell of two revisions of the job."""
+    for revision in (1, 2):
+        yield predictions_pb2.WatchPredictionJobResponse(job=predictions_pb2.PredictionJob(id=request.job_id, revision=revision))
 
 
 @dataclass

@@ -17,7 +17,7 @@ from server.identity import Caller, OrgId, Role, UserId
 from server.rpc.interceptors import PIPELINE
 from server.rpc.ready import Ready
 from server.telemetry.metrics import REGISTRY
-from tests.rpc.serving import bearer, failure, operator, raw_call, serving
+from tests.rpc.serving import GET, JOB, WATCH, bearer, failure, operator, raw_call, serving, watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,17 +25,7 @@ if TYPE_CHECKING:
 
     from server.rpc.call import Call
 
-JOB = "2c1f0f8e-7c3c-4a53-9a35-0c7f4a0d7a10"
-GET = predictions_pb2.GetPredictionJobRequest(job_id=JOB)
-WATCH = predictions_pb2.WatchPredictionJobRequest(job_id=JOB)
 BATCH = facts.IngestFactsRequest(employees=facts.EmployeeBatch())
-
-
-async def watched(
-    request: predictions_pb2.WatchPredictionJobRequest, call: Call
-) -> AsyncIterator[predictions_pb2.WatchPredictionJobResponse]:
-    for revision in (1, 2):
-        yield predictions_pb2.WatchPredictionJobResponse(job=predictions_pb2.PredictionJob(id=request.job_id, revision=revision))
 
 
 async def ingested(requests: AsyncIterator[facts.IngestFactsRequest], call: Call) -> facts.IngestFactsResponse:
@@ -200,69 +190,6 @@ async def test_a_tenant_that_calls_too_fast_is_told_when_to_retry_and_its_neighb
         assert refused.detail(error_details_pb2.QuotaFailure).violations[0].subject == "org:fast"
         assert refused.detail(error_details_pb2.RetryInfo).retry_delay.seconds in range(900, 1001)
         await served.analytics.GetPredictionJob(GET, metadata=bearer(org="slow"))
-
-
-async def test_a_call_that_outlasts_the_default_deadline_ends_with_deadline_exceeded(tmp_path: Path) -> None:
-    begun, gone = asyncio.Event(), asyncio.Event()
-
-    async def forever(request: object, call: Call) -> predictions_pb2.GetPredictionJobResponse:
-        begun.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            gone.set()
-        return predictions_pb2.GetPredictionJobResponse()
-
-    async with serving(tmp_path, {"GetPredictionJob": forever}, default_deadline_seconds=0.05) as served:
-        # A machine that stands still for so short a time ends a call before it reaches its handler.
-        while not begun.is_set():
-            with pytest.raises(grpc.RpcError) as caught:
-                await served.analytics.GetPredictionJob(GET, metadata=bearer())
-            refused = failure(caught.value)
-            assert (refused.code, refused.info.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT")
-        assert gone.is_set()
-
-
-async def test_no_deadline_is_longer_than_the_cap(tmp_path: Path) -> None:
-    async with serving(tmp_path, {"WatchPredictionJob": watched}, max_deadline_seconds=20, max_stream_seconds=40) as served:
-        await served.analytics.GetPredictionJob(GET, metadata=bearer(), timeout=3000)
-        async for _ in served.analytics.WatchPredictionJob(WATCH, metadata=bearer(), timeout=3000):
-            pass
-        unary, stream = served.handlers.reached
-        assert 15 < unary.remaining() <= 20
-        assert 35 < stream.remaining() <= 40
-
-
-async def test_a_stream_ends_at_its_cap(tmp_path: Path) -> None:
-    async def endless(request: object, call: Call) -> AsyncIterator[predictions_pb2.WatchPredictionJobResponse]:
-        yield predictions_pb2.WatchPredictionJobResponse(heartbeat=True)
-        await asyncio.Event().wait()
-
-    async with serving(tmp_path, {"WatchPredictionJob": endless}, max_stream_seconds=0.05) as served:
-        heard: list[predictions_pb2.WatchPredictionJobResponse] = []
-
-        async def listen() -> None:
-            async for message in served.analytics.WatchPredictionJob(WATCH, metadata=bearer()):
-                heard.append(message)  # noqa: PERF401 - what was heard before the end counts
-
-        # A machine that stands still for so short a time ends a stream before its first message.
-        while not heard:
-            with pytest.raises(grpc.RpcError) as caught:
-                await listen()
-            assert failure(caught.value).code is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert heard == [predictions_pb2.WatchPredictionJobResponse(heartbeat=True)]
-
-
-async def test_a_timeout_inside_a_handler_is_not_the_deadline(tmp_path: Path) -> None:
-    async def unreachable(request: object, call: Call) -> predictions_pb2.GetPredictionJobResponse:
-        raise TimeoutError
-
-    async with serving(tmp_path, {"GetPredictionJob": unreachable}) as served:
-        with pytest.raises(grpc.RpcError) as caught:
-            await served.analytics.GetPredictionJob(GET, metadata=bearer())
-        refused = failure(caught.value)
-        assert (refused.code, refused.info.reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
-        assert refused.detail(error_details_pb2.RetryInfo).retry_delay.seconds == 1
 
 
 async def test_a_defect_is_internal_with_the_request_id_and_nothing_else(tmp_path: Path) -> None:

@@ -38,8 +38,10 @@ class Stalls:
             self._thread.join()
 
     def _look(self) -> None:
-        before = time.monotonic()
-        while not self._over.wait(TICK_SECONDS):
+        before, over = time.monotonic(), False
+        while not over:
+            # A look more after the end: the machine may have stood still right before it.
+            over = self._over.wait(TICK_SECONDS)
             now = time.monotonic()
             self.longest = max(self.longest, now - before - TICK_SECONDS)
             before = now
